@@ -343,6 +343,30 @@ fn splits_come_from_folders_and_their_unknown_names_are_said() {
 }
 
 #[test]
+fn metadata_in_split_folders_is_read_with_their_splits() {
+    let line = |image: &str| format!("{{\"file_name\": \"{image}\", \"text\": \"a dog\"}}\n");
+    let [train, validation] = [line("101_a.jpg") + &line("102_b.jpg"), line("101_a.jpg")];
+    let folder = directory(
+        &[
+            ("train/metadata.jsonl", train.as_bytes()),
+            ("validation/metadata.jsonl", validation.as_bytes()),
+        ],
+        &["train/101_a.jpg", "train/102_b.jpg", "validation/101_a.jpg"].map(str::to_owned),
+    );
+    let read = read(folder.path());
+    assert_eq!(captions(&read), 3);
+    assert_eq!(
+        splits(&read),
+        [(Some(Split::Train), 2), (Some(Split::Dev), 1)].into()
+    );
+    assert!(
+        read.images
+            .iter()
+            .any(|image| image.key.starts_with("validation/101_a"))
+    );
+}
+
+#[test]
 fn coco_as_unpacked_is_read_with_both_splits() {
     let file = |images: &[&str]| {
         let list = |item: fn(usize, &str) -> String| {

@@ -86,6 +86,10 @@ pub enum DatasetError {
     )]
     NoWords { minimum_count: u64 },
     #[error(
+        "{}: this build does not read Parquet; build with --features parquet, or save the table as metadata.csv", display_path(.file)
+    )]
+    NoParquet { file: PathBuf },
+    #[error(
         "{origin}: no sample of an image and its caption; the entries of a sample have one name, such as 0001.jpg and 0001.txt or 0001.json"
     )]
     NoSamples { origin: String },

@@ -22,6 +22,8 @@ pub(super) struct CaptionIndex {
     /// Names of columns that the user gives.
     pub(super) columns: ColumnNames,
     notes: Vec<String>,
+    /// The directory that the names in the file being read are relative to, such as `train/`, or empty.
+    pub(super) directory: String,
 }
 
 /// The images whose files exist.
@@ -113,7 +115,8 @@ impl CaptionIndex {
     }
 
     fn entry(&mut self, key: &str) -> &mut IndexedImage {
-        self.images.entry(key.to_owned()).or_default()
+        let key = format!("{}{key}", self.directory);
+        self.images.entry(key).or_default()
     }
 
     /// Finds each image's file: by its path below one of `roots`, else by its name with another extension, other letter

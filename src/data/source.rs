@@ -100,8 +100,10 @@ impl DataSource {
         let mut index = CaptionIndex::default();
         index.columns = self.columns.clone();
         for file in &files {
+            index.directory = self.split_directory_of(file);
             (reader.read)(file, &mut index)?;
         }
+        index.directory.clear();
         if !index.has_captions() {
             return Err(DatasetError::NoUsableLine {
                 file: files[0].clone(),
@@ -176,6 +178,18 @@ impl DataSource {
             }
         }
         if found.is_empty() {
+            // Hugging Face's imagefolder: `train/metadata.jsonl`, `test/metadata.jsonl`.
+            for reader in Reader::of(self.format).filter(|reader| reader.format == Format::Folder) {
+                let mut files = Vec::new();
+                for directory in self.split_directories()? {
+                    files.extend(reader.find(&directory)?);
+                }
+                if !files.is_empty() {
+                    found.push((reader, files));
+                }
+            }
+        }
+        if found.is_empty() {
             for reader in Reader::of(self.format) {
                 let files = reader.find_by_content(&self.path)?;
                 if !files.is_empty() {
@@ -192,7 +206,12 @@ impl DataSource {
                 looked_for: looked_for.join(", "),
             });
         };
-        if files.len() > 1 && !reader.has_several_files {
+        let is_beside_another = |file: &PathBuf| {
+            files
+                .iter()
+                .any(|other| other != file && other.parent() == file.parent())
+        };
+        if files.iter().any(is_beside_another) && !reader.has_several_files {
             return Err(DatasetError::Ambiguous {
                 format: reader.format,
                 files,
@@ -203,6 +222,28 @@ impl DataSource {
             files,
             also_found: found.map(|(reader, _)| reader.format).collect(),
         })
+    }
+
+    /// The directories in the source that are named like a split, such as `validation`.
+    fn split_directories(&self) -> Result<Vec<PathBuf>, DatasetError> {
+        let mut directories = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(DatasetError::reading(&self.path))? {
+            let path = entry.map_err(DatasetError::reading(&self.path))?.path();
+            if path.is_dir() && !self.split_directory_of(&path.join("file")).is_empty() {
+                directories.push(path);
+            }
+        }
+        directories.sort_unstable();
+        Ok(directories)
+    }
+
+    /// `train/` for a file in the directory `train` of the source; empty for a file elsewhere.
+    fn split_directory_of(&self, file: &Path) -> String {
+        let directory = file.strip_prefix(&self.path).ok().and_then(Path::parent);
+        let name = directory
+            .and_then(Path::to_str)
+            .filter(|name| name.parse::<Split>().is_ok());
+        name.map_or_else(String::new, |name| format!("{name}/"))
     }
 
     /// Reads the split lists of the command line or, for Flickr8k, those beside the captions; returns the files.

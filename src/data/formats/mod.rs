@@ -12,6 +12,8 @@ mod json_records;
 mod kaggle;
 mod karpathy;
 mod lines;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod sidecars;
 mod table;
 mod text_file;
