@@ -26,7 +26,7 @@ const MAX_KEY_DEPTH: usize = 16;
 pub enum ConfigError {
     #[error("cannot read the settings in {}: {source}; check the path", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{}:{line}: not valid TOML: {message}; mend that line", path.display())]
+    #[error("{}:{line}: not valid TOML: {message}; fix that line", path.display())]
     Syntax {
         path: PathBuf,
         line: usize,

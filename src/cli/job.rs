@@ -10,8 +10,8 @@ use super::exit_code::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::jobs::{
-    ControlCommand, Directive, EndReason, Event, JobDirectory, JobInfo, Lock, Record, Rejected, Session,
-    SpawnError, TaskProgress, spawn_detached,
+    ControlCommand, Directive, EndReason, Event, FileError, JobDirectory, JobInfo, Lock, Record, Rejected,
+    Session, SpawnError, TaskProgress, spawn_detached,
 };
 
 /// Progress is logged at most this often, since each event is a line of the log.
@@ -65,10 +65,16 @@ pub(super) fn run_job<T>(
     task: impl FnOnce(&Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let interrupt = Interrupt::install()?;
-    directory.directory().create_dir_all()?;
+    directory
+        .directory()
+        .create_dir_all()
+        .map_err(FileError::at(directory.path()))?;
     let lock = Lock::take(&directory.lock())?;
     // Only under the lock: otherwise they may be files that another process is writing.
-    directory.directory().remove_leftovers()?;
+    directory
+        .directory()
+        .remove_leftovers()
+        .map_err(FileError::at(directory.path()))?;
     let mut ignore = |_: &Record| {};
     let session = Session::start(directory, lock, info, interrupt.flag(), &mut ignore)?;
     let job = Job {

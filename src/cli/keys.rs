@@ -14,7 +14,8 @@ use crate::tui::keymap::Keymap;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline keys
-  cutline keys > ~/.config/cutline/config.toml")]
+  mkdir -p ~/.config/cutline
+  cutline keys > ~/.config/cutline/config.toml      # replaces the file")]
 pub(super) struct Keys {}
 
 impl Keys {

@@ -7,11 +7,11 @@ use anyhow::{Context as _, ensure};
 use super::terminal::display_path;
 use crate::files::write_atomically;
 
-/// Checks that the directory of an output file exists, before the work.
+/// Checks that the directory of an output file exists and can be written to, before the work.
 pub(super) fn check_directory(path: &Path) -> anyhow::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => return Ok(()),
+        _ => Path::new("."),
     };
     ensure!(
         directory.is_dir(),
@@ -19,6 +19,13 @@ pub(super) fn check_directory(path: &Path) -> anyhow::Result<()> {
         display_path(path),
         display_path(directory)
     );
+    #[cfg(unix)]
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).with_context(|| {
+        format!(
+            "cannot write into {}; check its permissions, or give another path",
+            display_path(directory)
+        )
+    })?;
     Ok(())
 }
 

@@ -89,7 +89,9 @@ impl Train {
         let run = match (&self.resume, self.existing_run(context)) {
             (Some(named), _) => {
                 let run = context.root.find_run(self.resumed(named)?)?;
-                let changes = self.changes(&RunConfig::load(run.config())?.settings)?;
+                let config = RunConfig::load(run.config())?;
+                self.check_dataset(&config)?;
+                let changes = self.changes(&config.settings)?;
                 TrainingRun::resume(run, changes)?
             }
             (None, Some(run)) if JobStatus::read(&run.job()).state == JobState::Complete => {
@@ -105,6 +107,21 @@ impl Train {
             detach(&run.release(), sets, context)
         } else {
             finish(run, context)
+        }
+    }
+
+    /// A resumed run stays on its dataset: another name on the command line is a mistake.
+    fn check_dataset(&self, config: &RunConfig) -> anyhow::Result<()> {
+        let own = &config.data.name;
+        let other = self.dataset.as_deref().filter(|name| {
+            let last = Path::new(name).file_name().unwrap_or_default();
+            last != own.as_str()
+        });
+        match other {
+            Some(other) => bail!(
+                "the run is trained on {own}, not on {other}; leave the dataset out, or start a new run"
+            ),
+            None => Ok(()),
         }
     }
 

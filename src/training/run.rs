@@ -114,6 +114,7 @@ impl TrainingRun {
         encoder.check(settings.decoder.kind, &settings.augment, dataset)?;
         encoder.pin(&mut settings.encoder);
         settings.fit_lengths(&data.caption_lengths());
+        settings.check()?;
         let directory = create()?;
         let record = RunConfig {
             program: env!("CARGO_PKG_VERSION").into(),

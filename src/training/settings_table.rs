@@ -408,7 +408,6 @@ mod tests {
             "search.beam_size=0",
             "search.mbr_weight=1.5",
             "search.mbr_temperature=0",
-            "search.min_length=99",
         ] {
             let key = set.split('=').next().unwrap();
             assert_eq!(resolve(&[set]).unwrap().check().unwrap_err().key, key);
@@ -424,6 +423,16 @@ mod tests {
         assert_eq!(check("training.scst.epochs=0"), Ok(()));
         let rejected = check("training.scst.epochs=3").unwrap_err().to_string();
         assert!(rejected.contains("no other reward"), "{rejected}");
+    }
+
+    #[test]
+    fn minimum_length_above_the_maximum_is_rejected() {
+        let check = |sets: &[&str]| resolve(sets).unwrap().check();
+        assert_eq!(
+            check(&["search.min_length=9", "search.max_length=8"]).unwrap_err().key,
+            "search.min_length"
+        );
+        assert_eq!(check(&["search.min_length=99"]), Ok(()), "the maximum is not chosen yet");
     }
 
     #[test]

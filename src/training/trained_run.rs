@@ -19,10 +19,11 @@ pub enum TrainedRunError {
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error(
-        "{}: the run has no such checkpoint yet; checkpoints are written at the end of an epoch and when training is stopped",
-        path.display()
+        "{}: the run has no such checkpoint yet; best is written at the end of an epoch, latest also when training is stopped{}",
+        path.display(),
+        if *has_latest { ": there is one, --checkpoint latest" } else { "" }
     )]
-    NoCheckpoint { path: PathBuf },
+    NoCheckpoint { path: PathBuf, has_latest: bool },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -78,6 +79,7 @@ impl<D: Backend> TrainedRun<D> {
         if !checkpoint.exists() {
             return Err(TrainedRunError::NoCheckpoint {
                 path: checkpoint.into(),
+                has_latest: run.latest().exists(),
             });
         }
         let model = Checkpoint::open(checkpoint)?.model(device)?;

@@ -45,6 +45,15 @@ fn run_without_latest_keeps_its_best() {
 }
 
 #[test]
+fn another_dataset_is_rejected() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("own", 1);
+    let error = workspace.fails(&["train", "other", "--resume", "own"]);
+    assert!(error.contains("trained on scenes, not on other"), "{error}");
+    workspace.succeeds(&["train", "scenes", "--resume", "own", "--set", "training.epochs=2"]);
+}
+
+#[test]
 fn setting_at_its_present_value_is_no_change() {
     let workspace = Workspace::with_scenes();
     workspace.train("same", 1);

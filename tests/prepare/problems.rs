@@ -31,7 +31,7 @@ fn undecodable_image_is_listed_and_left_out() {
     let printed = workspace.succeeds(&["prepare", &source.write(), "--name", "mine", "--min-count", "1"]);
 
     assert!(
-        printed.contains("mine: read as kaggle, with drawn splits"),
+        printed.contains("mine: read as kaggle, with random splits"),
         "{printed}"
     );
     assert!(

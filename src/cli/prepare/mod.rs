@@ -149,7 +149,7 @@ struct Text {
     /// Keep digits
     #[arg(long)]
     keep_digits: bool,
-    /// How captions are split into tokens: `icu` finds words in languages without blanks, `chars` takes each character
+    /// How captions are split into tokens: `icu` finds words in languages without spaces, `chars` takes each character
     #[arg(long, value_name = "NAME", value_parser = choices::named::<Tokenizer>(), default_value = "words")]
     tokenizer: Tokenizer,
 }
@@ -537,7 +537,7 @@ fn lacks_for_training(dataset: &Dataset) -> Option<&'static str> {
         Some("the vocabulary is empty; prepare again with a lower --min-count")
     } else if is_one_word_each(dataset) {
         Some(
-            "captions are about one word each; if the language is written without blanks, prepare again with --tokenizer icu",
+            "captions are about one word each; if the language is written without spaces, prepare again with --tokenizer icu",
         )
     } else {
         None

@@ -33,7 +33,7 @@ pub(super) fn render(name: &str, report: &PrepareReport, paint: Paint) -> String
 fn headline(name: &str, report: &PrepareReport) -> String {
     let splits = match report.splits_from {
         SplitsFrom::Source => "the source's splits",
-        SplitsFrom::Drawn => "drawn splits",
+        SplitsFrom::Drawn => "random splits",
     };
     let mut line = format!("{name}: read as {}, with {splits}", report.format);
     if !report.also_found.is_empty() {
