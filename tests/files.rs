@@ -406,6 +406,57 @@ fn coco_as_unpacked_is_read_with_both_splits() {
     );
 }
 
+/// A file of COCO's format as VizWiz and NoCaps write it: more keys, and a name without `captions`.
+fn coco_like(images: &[&str]) -> Vec<u8> {
+    let entries = |entry: fn(usize, &str) -> String| {
+        let entries: Vec<String> = (0..).zip(images).map(|(id, image)| entry(id, image)).collect();
+        entries.join(",")
+    };
+    let list =
+        entries(|id, image| format!("{{\"file_name\":\"{image}\",\"id\":{id},\"text_detected\":true}}"));
+    let annotations = entries(|id, _| {
+        format!(
+            "{{\"caption\":\"A box\",\"image_id\":{id},\"is_precanned\":false,\"is_rejected\":false,\"id\":{id}}}"
+        )
+    });
+    format!("{{\"info\":{{}},\"images\":[{list}],\"annotations\":[{annotations}]}}").into_bytes()
+}
+
+#[test]
+fn vizwiz_and_nocaps_as_unpacked_are_read() {
+    let vizwiz = directory(
+        &[
+            (
+                "annotations/train.json",
+                &coco_like(&["VizWiz_train_00000000.jpg", "VizWiz_train_00000001.jpg"]),
+            ),
+            ("annotations/val.json", &coco_like(&["VizWiz_val_00000000.jpg"])),
+        ],
+        &[
+            "train/VizWiz_train_00000000.jpg",
+            "train/VizWiz_train_00000001.jpg",
+            "val/VizWiz_val_00000000.jpg",
+        ]
+        .map(str::to_owned),
+    );
+    let vizwiz = read(vizwiz.path());
+    assert_eq!(captions(&vizwiz), 3);
+    assert_eq!(
+        splits(&vizwiz),
+        [(Some(Split::Train), 2), (Some(Split::Dev), 1)].into()
+    );
+
+    let nocaps = directory(
+        &[(
+            "nocaps_val_4500_captions.json",
+            &coco_like(&["0013ea2087020901.jpg", "0015e8d9f1f1a0b2.jpg"]),
+        )],
+        &["images/0013ea2087020901.jpg", "images/0015e8d9f1f1a0b2.jpg"].map(str::to_owned),
+    );
+    let nocaps = read(nocaps.path());
+    assert_eq!(splits(&nocaps), [(Some(Split::Dev), 2)].into());
+}
+
 #[test]
 fn columns_can_be_given() {
     let table = format!(

@@ -111,7 +111,9 @@ fn long_captions_raise_the_maximum_length() {
 #[test]
 fn vocabulary_without_words_is_rejected() {
     let workspace = Workspace::new();
-    let folder = folder(&workspace, |number| format!("only{number}"));
+    let folder = folder(&workspace, |number| {
+        ["one", "two", "three", "four"][number % 4].repeat(number + 1)
+    });
     let error = prepare(&workspace, &folder, "2");
     assert!(
         error.contains("the vocabulary has no words") && error.contains("--min-count"),

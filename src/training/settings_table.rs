@@ -429,10 +429,16 @@ mod tests {
     fn minimum_length_above_the_maximum_is_rejected() {
         let check = |sets: &[&str]| resolve(sets).unwrap().check();
         assert_eq!(
-            check(&["search.min_length=9", "search.max_length=8"]).unwrap_err().key,
+            check(&["search.min_length=9", "search.max_length=8"])
+                .unwrap_err()
+                .key,
             "search.min_length"
         );
-        assert_eq!(check(&["search.min_length=99"]), Ok(()), "the maximum is not chosen yet");
+        assert_eq!(
+            check(&["search.min_length=99"]),
+            Ok(()),
+            "the maximum is not chosen yet"
+        );
     }
 
     #[test]

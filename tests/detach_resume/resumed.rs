@@ -77,6 +77,8 @@ fn missing_features_are_named_with_the_command_that_extracts_them() {
     workspace.succeeds(&[
         "prepare",
         "scenes",
+        "--name",
+        "scenes",
         "--size",
         "32",
         "--num-images",

@@ -71,17 +71,23 @@ fn same_scenes_are_reused_and_others_rejected() {
 #[test]
 fn features_are_kept_with_a_new_vocabulary() {
     let workspace = Workspace::new();
-    let directory = workspace.source(12).write();
+    let mut source = workspace.source(12);
+    // Of each split, so that the training split has a word of its own.
+    for image in 0..12 {
+        let rare = ["bird", "cat", "fish", "horse"][image % 4].repeat(image + 1);
+        source.caption(&format!("image-{image}.png"), &rare);
+    }
+    let directory = source.write();
     let command = ["prepare", &directory, "--name", "mine", "--min-count"];
     workspace.succeeds(&[&command[..], &["1"]].concat());
     let before = Dataset::load(workspace.dataset("mine")).unwrap().hash;
     let features = workspace.dataset("mine/features/of-the-same-images");
     fs::create_dir_all(&features).unwrap();
 
-    let error = workspace.fails(&[&command[..], &["1000"]].concat());
+    let error = workspace.fails(&[&command[..], &["5"]].concat());
     assert!(error.contains("is a dataset already"), "{error}");
     assert_eq!(Dataset::load(workspace.dataset("mine")).unwrap().hash, before);
-    workspace.succeeds(&[&command[..], &["1000", "--force"]].concat());
+    workspace.succeeds(&[&command[..], &["5", "--force"]].concat());
     assert_ne!(Dataset::load(workspace.dataset("mine")).unwrap().hash, before);
     assert!(features.exists());
 }

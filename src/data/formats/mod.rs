@@ -134,23 +134,31 @@ impl Reader {
         Ok(Vec::new())
     }
 
-    /// The files of any name in a directory that have this format by their content.
+    /// The files of any name in a directory, or else in its `annotations`, that have this format by their content.
     pub(super) fn find_by_content(&self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
         const EXTENSIONS: [&str; 6] = ["csv", "tsv", "txt", "token", "json", "jsonl"];
         if self.format == Format::Sidecars {
             let is_one = (self.recognizes)(directory);
             return Ok(is_one.then(|| directory.to_owned()).into_iter().collect());
         }
-        let mut files = files_in(directory)?;
-        files.retain(|file| {
-            let extension = file
-                .extension()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .to_lowercase();
-            EXTENSIONS.contains(&extension.as_str()) && (self.recognizes)(file)
-        });
-        Ok(files)
+        for directory in [directory.to_owned(), directory.join("annotations")] {
+            if !directory.is_dir() {
+                continue;
+            }
+            let mut files = files_in(&directory)?;
+            files.retain(|file| {
+                let extension = file
+                    .extension()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .to_lowercase();
+                EXTENSIONS.contains(&extension.as_str()) && (self.recognizes)(file)
+            });
+            if !files.is_empty() {
+                return Ok(files);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// The reader of a captions file, by its content or else (it may be truncated) by its name.
