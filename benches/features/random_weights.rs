@@ -2,7 +2,7 @@
 
 use crate::support::Failure;
 use cutline::vision::backbones::{Backbone, BackboneError, BackboneKind};
-use cutline::vision::weights::{WeightFile, WeightsError, WeightsErrorKind};
+use cutline::vision::weights::{WeightFile, WeightsErrorKind};
 use dfdx::prelude::Cpu;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -76,7 +76,7 @@ fn ask(kind: BackboneKind, layer: &str, path: &Path) -> Result<Answer, Failure> 
     Ok(match Backbone::load(kind, &file, Some(layer), &Cpu::default()) {
         Ok(_) => Answer::Content,
         Err(BackboneError::LayerNotInFile { tensor, .. }) => Answer::Wants(tensor, vec![1]),
-        Err(BackboneError::Weights(WeightsError { kind, .. })) => match kind {
+        Err(BackboneError::OtherWeights { error, .. }) => match error.kind {
             WeightsErrorKind::Missing { name, .. } => Answer::Wants(name, vec![1]),
             WeightsErrorKind::Shape { name, expected, .. } => Answer::Wants(name, expected),
             kind => Answer::Unwilling(kind.into()),

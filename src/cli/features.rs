@@ -17,6 +17,7 @@ use crate::vision::backbones::{BackboneKind, FeatureKind, MapShape};
 use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
 use crate::vision::features::extraction::{BatchPlan, ImageFile, for_each_batch};
 use crate::vision::features::extractor::FeatureExtractor;
+use crate::vision::features::store::StoreError;
 use crate::vision::preprocess::CropMode;
 use crate::vision::weights::WeightFile;
 
@@ -36,7 +37,7 @@ pub(super) struct Features {
     /// CNN that extracts the features
     #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>())]
     backbone: BackboneKind,
-    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth or .h5
+    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth, .h5, .keras or .npz
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// Layer whose output is written [default: the backbone's usual layer]
@@ -64,6 +65,7 @@ impl Features {
     fn extract<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let images = by_file_name(&self.images)?;
         let extractor = self.extractor(&device.device)?;
+        extractor.notes().iter().for_each(|note| context.notice(note));
         let progress = context.progress(Task::new("extracting features", "images", images.len()));
         let on_batch_halved = |batch_size| context.notice(&halved_message(batch_size));
         let mut adaptive = AdaptiveBatch::new(&on_batch_halved);
@@ -82,8 +84,13 @@ impl Features {
             let extract = |pixels: &[f32], images| extractor.features(pixels, images);
             let outputs = adaptive.run(&batch.pixels, batch.images.len(), extract)?;
             let rows = outputs.chunks(outputs.len() / batch.images.len());
-            let keys = batch.images.iter().map(|&i| files[i].key.to_owned());
-            features.extend(keys.zip(rows.map(<[f32]>::to_vec)));
+            for (&image, row) in batch.images.iter().zip(rows) {
+                let key = files[image].key.to_owned();
+                if let Some(&value) = row.iter().find(|value| !value.is_finite()) {
+                    return Err(StoreError::Unstorable { key, value }.into());
+                }
+                features.insert(key, row.to_vec());
+            }
             progress.advance(batch.images.len() as u64);
             anyhow::Ok(ControlFlow::Continue(()))
         })?;

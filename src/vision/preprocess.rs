@@ -105,6 +105,15 @@ impl Preprocessing {
         }
     }
 
+    /// The same weights with the first layer's channels in the order RGB (torchvision's `IMAGENET1K_FEATURES`, whose means
+    /// are rounded): the shorter side to 8/7 of the size, the center crop, minus the mean color.
+    pub fn caffe_rgb(size: u32) -> Self {
+        Self {
+            resize: Resize::ShorterSide(size * 8 / 7),
+            ..Self::squashed(size, 1.0, [123.0, 117.0, 104.0], [1.0; 3])
+        }
+    }
+
     /// `x / 127.5 - 1`, to -1..=1 (Keras mode "tf": Xception, Inception, MobileNet).
     pub fn symmetric(size: u32) -> Self {
         Self::squashed(size, 1.0, [127.5; 3], [127.5; 3])

@@ -1,11 +1,12 @@
 """Writes keras/*.h5: the same few tensors as different versions of Keras lay them out, and files that are rejected.
 
-Read by src/vision/weights/hdf5/tests.rs. Run once, with h5py 3.16.0:  python make_keras_weights.py
+Read by src/vision/weights/hdf5/tests.rs. Run once, with h5py 3.16.0 and ml_dtypes 0.6.0:  python make_keras_weights.py
 """
 
 from pathlib import Path
 
 import h5py
+import ml_dtypes
 import numpy as np
 
 # Values count up from a different hundred in every tensor.
@@ -24,6 +25,16 @@ def write(group, layers):
         child.attrs["weight_names"] = [name.encode() for name in tensors]
         for name, values in tensors.items():
             child.create_dataset(name, data=values)
+
+
+def variables(file, group, layer, tensors):
+    """A layer as Keras 3.15 has it in a .weights.h5: tensors by number, and the layer's name as an attribute."""
+    child = file.create_group(group + "/vars")
+    child.attrs["name"] = layer
+    for number, values in enumerate(tensors):
+        dataset = child.create_dataset(str(number), data=values)
+        if getattr(values, "dtype", None) == ml_dtypes.bfloat16:
+            dataset.attrs["dtype"] = "bfloat16"
 
 
 def main():
@@ -53,6 +64,16 @@ def main():
     with h5py.File(folder / "compressed.h5", "w") as file:
         group = file.create_group("conv")
         group.create_dataset("conv/kernel:0", data=KERNEL, chunks=KERNEL.shape, compression="gzip")
+    with h5py.File(folder / "named.weights.h5", "w") as file:
+        variables(file, "layers/conv2d", "conv", [KERNEL, BIAS])
+        variables(file, "layers/separable_conv2d", "separable", [KERNEL, KERNEL, BIAS.astype(">f4")])
+        inner = "layers/functional/layers/"
+        variables(file, inner + "conv2d", "conv2d_9", SHORTCUTS[:1])
+        variables(file, inner + "conv2d_1", "conv2d_10", SHORTCUTS[1:])
+        variables(file, inner + "conv2d_2", "half", [np.array([[1, -2, 0.5]], dtype=ml_dtypes.bfloat16)])
+        variables(file, inner + "batch_normalization", "batch_normalization_4", [VARIANCE - 2, VARIANCE - 1, VARIANCE])
+        variables(file, "layers/functional", "inner", [])
+        variables(file, "optimizer", "adam", [np.int64(3), KERNEL])
     with h5py.File(folder / "unnamed.weights.h5", "w") as file:
         for layer in ["conv2d", "conv2d_1"]:
             file.create_dataset(f"layers/{layer}/vars/0", data=BIAS)

@@ -19,8 +19,16 @@ const GROUPS: [(usize, usize, usize); 7] = [
     (6, 320, 1),
 ];
 
-/// Writes weights that keep the size of activations about the same from layer to layer.
+/// Name, shape and values of a tensor.
+pub(super) type NamedTensor = (String, Vec<usize>, Vec<f32>);
+
+/// Writes random weights.
 pub(super) fn write_random(path: &Path, seed: u64) {
+    write(path, &random(seed));
+}
+
+/// Weights that keep the size of activations about the same from layer to layer.
+pub(super) fn random(seed: u64) -> Vec<NamedTensor> {
     let mut drawn = Drawn {
         rng: ChaCha8Rng::seed_from_u64(seed),
         tensors: Vec::new(),
@@ -53,11 +61,11 @@ pub(super) fn write_random(path: &Path, seed: u64) {
         inputs = outputs;
     }
     drawn.normalized("features.18.0", "features.18.1", [1280, 320, 1, 1]);
-    write(path, &drawn.tensors);
+    drawn.tensors
 }
 
 /// Writes a file of tensors.
-pub(super) fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
+pub(super) fn write(path: &Path, tensors: &[NamedTensor]) {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
@@ -71,7 +79,7 @@ pub(super) fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
 
 struct Drawn {
     rng: ChaCha8Rng,
-    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    tensors: Vec<NamedTensor>,
 }
 
 impl Drawn {

@@ -160,7 +160,7 @@ struct Features {
     /// CNN that extracts features; without one, no features are extracted
     #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>(), requires = "weights")]
     backbone: Option<BackboneKind>,
-    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth or .h5
+    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth, .h5, .keras or .npz
     #[arg(long, value_name = "FILE", requires = "backbone")]
     weights: Option<PathBuf>,
     /// Layer whose output is stored [default: the backbone's usual layer]
@@ -213,6 +213,9 @@ impl Prepare {
         // Errors of the command line first: checking the images takes long.
         self.check_scenes_flags()?;
         let extractor = self.features.extractor(&device.device)?;
+        if let Some(LoadedExtractor { extractor, .. }) = &extractor {
+            extractor.notes().iter().for_each(|note| context.notice(note));
+        }
         if self.check {
             return self.only_check(context);
         }

@@ -1,6 +1,7 @@
 //! The description of a network: its layers in order, with the names of their tensors but without the values.
 
-use super::{MapShape, WeightSource};
+use super::MapShape;
+use super::fit::WeightSource;
 use crate::nn::{Activation, ConvGeometry, Padding};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::Naming;
@@ -133,17 +134,18 @@ impl WeightNames {
         }
     }
 
-    fn names(&self) -> Vec<&str> {
-        let mut names = vec![self.kernel.as_str()];
+    /// The names, each with the number of values: of the kernel, and one for every output channel.
+    fn sized(&self, kernel: usize, outputs: usize) -> Vec<(&str, usize)> {
+        let mut sized = vec![(self.kernel.as_str(), kernel)];
         match &self.bias {
-            BiasOrNorm::Bias(bias) => names.push(bias),
+            BiasOrNorm::Bias(bias) => sized.push((bias, outputs)),
             BiasOrNorm::BatchNorm(norm) => {
                 let norms = [&norm.gamma, &norm.beta, &norm.mean, &norm.variance];
-                names.extend(norms.map(String::as_str));
+                sized.extend(norms.map(|name| (name.as_str(), outputs)));
             }
             BiasOrNorm::None => {}
         }
-        names
+        sized
     }
 }
 
@@ -250,14 +252,21 @@ impl LayerSpec {
         (output.regions() * output.channels * per_output) as u64
     }
 
-    fn tensors(&self) -> Vec<&str> {
+    /// The names of the tensors, each with its number of values.
+    fn tensors(&self, input: MapShape) -> Vec<(&str, usize)> {
+        let outputs = self.output(input).channels;
         match self {
-            Self::Convolution { weights, .. }
-            | Self::Depthwise { weights, .. }
-            | Self::Dense { weights, .. } => weights.names(),
+            Self::Convolution { weights, window, .. } => {
+                weights.sized(window.size * window.size * input.channels * outputs, outputs)
+            }
+            Self::Depthwise { weights, window, .. } => {
+                weights.sized(window.size * window.size * outputs, outputs)
+            }
+            Self::Dense { weights, .. } => weights.sized(input.regions() * input.channels * outputs, outputs),
             Self::MaxPool(_) | Self::GlobalAvgPool | Self::Activation(_) => Vec::new(),
             Self::Residual { branch, shortcut } => {
-                branch.iter().chain(shortcut).flat_map(Self::tensors).collect()
+                let layers = inputs(branch, input).chain(inputs(shortcut, input));
+                layers.flat_map(|(layer, input)| layer.tensors(input)).collect()
             }
         }
     }
@@ -308,6 +317,12 @@ impl Architecture {
         self.stages.iter().position(|stage| stage.name == name)
     }
 
+    /// The number of stages up to the last default layer, which needs the fewest.
+    pub(crate) fn last_default(&self) -> usize {
+        let layer = self.default_layers.last().and_then(|name| self.position(name));
+        layer.map_or(self.stages.len(), |stage| stage + 1)
+    }
+
     pub(crate) fn names(&self, stages: RangeFrom<usize>) -> Vec<String> {
         self.stages[stages]
             .iter()
@@ -328,17 +343,20 @@ impl Architecture {
         })
     }
 
-    pub(crate) fn multiply_adds(&self) -> u64 {
+    /// Of the first `stages`.
+    pub(crate) fn multiply_adds(&self, stages: usize) -> u64 {
         let inputs = std::iter::once(self.input()).chain(self.shapes());
         inputs
-            .zip(&self.stages)
+            .zip(self.stages.iter().take(stages))
             .map(|(input, stage)| multiply_adds(&stage.layers, input))
             .sum()
     }
 
-    /// The names of the tensors of the first `stages`, in order.
-    pub(crate) fn tensors(&self, stages: usize) -> impl Iterator<Item = &str> {
-        let layers = self.stages.iter().take(stages).flat_map(|stage| &stage.layers);
-        layers.flat_map(LayerSpec::tensors)
+    /// The names of the tensors of the first `stages` in order, each with its number of values.
+    pub(crate) fn tensors(&self, stages: usize) -> impl Iterator<Item = (&str, usize)> {
+        let shapes = std::iter::once(self.input()).chain(self.shapes());
+        let stages = shapes.zip(self.stages.iter().take(stages));
+        let layers = stages.flat_map(|(input, stage)| inputs(&stage.layers, input));
+        layers.flat_map(|(layer, input)| layer.tensors(input))
     }
 }

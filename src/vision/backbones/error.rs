@@ -1,9 +1,9 @@
 //! Errors of backbones.
 
-use super::{BackboneKind, MapShape};
+use super::{BackboneKind, MapShape, holdings};
 use crate::nn::device::DeviceError;
 use crate::suggest::hint;
-use crate::vision::weights::WeightsError;
+use crate::vision::weights::{WeightFile, WeightsError, WeightsErrorKind};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -14,6 +14,31 @@ use std::path::PathBuf;
 pub enum BackboneError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error("{error}; {holdings}")]
+    OtherWeights {
+        error: Box<WeightsError>,
+        holdings: String,
+    },
+    #[error(
+        "weights {path:?}: {count} of its tensors, such as {tensor:?}, are not of {backbone}; {holdings}: \
+         give the weights of {backbone}, or choose another --backbone"
+    )]
+    ForeignTensors {
+        backbone: BackboneKind,
+        path: PathBuf,
+        count: usize,
+        tensor: String,
+        holdings: String,
+    },
+    #[error(
+        "weights {path:?}: it holds several copies of {backbone} that differ, under {:?} and under {:?}: \
+         save the one to use alone, torch.save(checkpoint[KEY], \"weights.pth\")", .copies[0], .copies[1]
+    )]
+    SeveralCopies {
+        backbone: BackboneKind,
+        path: PathBuf,
+        copies: [String; 2],
+    },
     #[error("{backbone} has no layer {layer:?}{}: choose one of {}", hint(.layer, .layers), .layers.join(", "))]
     UnknownLayer {
         backbone: BackboneKind,
@@ -54,6 +79,19 @@ pub enum BackboneError {
 }
 
 impl BackboneError {
+    /// The error of a file, with what it seems to hold where it is not the network's.
+    pub(super) fn of_file(error: WeightsError, backbone: BackboneKind, file: &WeightFile) -> Self {
+        match error.kind {
+            WeightsErrorKind::Missing { .. }
+            | WeightsErrorKind::Shape { .. }
+            | WeightsErrorKind::UnknownNaming { .. } => Self::OtherWeights {
+                error: error.into(),
+                holdings: holdings::describe(file, backbone),
+            },
+            _ => Self::Weights(error),
+        }
+    }
+
     pub(crate) fn device(error: impl fmt::Display) -> Self {
         Self::Device(DeviceError::new(error))
     }

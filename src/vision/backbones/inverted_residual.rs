@@ -1,8 +1,8 @@
 //! The inverted residual with linear bottleneck (Sandler et al. 2018, arXiv:1801.04381, section 3.3 and figure 4d), called
 //! MBConv in EfficientNets, and networks of such blocks.
 
-use super::WeightSource;
 use super::architecture::{Architecture, LayerSpec, SquareWindow, WeightNames};
+use super::fit::{Published, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
@@ -62,7 +62,22 @@ pub(super) struct OuterNames {
     pub(super) classifier: &'static str,
 }
 
-const TIMM: OuterNames = OuterNames {
+/// timm's files of all networks of such blocks.
+pub(super) const TIMM: Published = Published {
+    children: &[
+        "conv_stem",
+        "bn1",
+        "blocks",
+        "conv_head",
+        "bn2",
+        "global_pool",
+        "classifier",
+    ],
+    unused: &["classifier.*"],
+    ..Published::named(WeightSource::Timm)
+};
+
+const TIMM_NAMES: OuterNames = OuterNames {
     stem: ("conv_stem", "bn1"),
     head: ("conv_head", "bn2"),
     classifier: "classifier",
@@ -71,7 +86,7 @@ const TIMM: OuterNames = OuterNames {
 impl MobileNet {
     pub(super) fn architecture(self, source: WeightSource) -> Architecture {
         let is_timm = source == WeightSource::Timm;
-        let names = if is_timm { TIMM } else { self.names };
+        let names = if is_timm { TIMM_NAMES } else { self.names };
         let convolution = |(layer, norm), window, outputs| {
             let weights = WeightNames::normalized_torch(layer, norm, self.epsilon);
             [LayerSpec::convolution(

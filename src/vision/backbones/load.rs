@@ -1,44 +1,70 @@
 //! Loading: from an architecture and a file of weights to layers.
 
 use super::architecture::{Architecture, BatchNormNames, BiasOrNorm, LayerSpec, WeightNames, inputs};
+use super::fit::Fit;
 use super::{BackboneError, BackboneKind, MapShape};
 use crate::nn::{Activation, ConvGeometry, ConvLayer, ConvWeights, Convolution};
 use crate::vision::weights::layout::{BatchNorm, Kernel, Naming, conv_rows, depthwise_rows};
-use crate::vision::weights::{WeightFile, WeightsError};
+use crate::vision::weights::state_dict::StateDict;
+use crate::vision::weights::{WeightsError, WeightsErrorKind};
 use std::ops::{Range, RangeFrom};
 
-/// The index of the stage of `layer`, or of the default layer.
-pub(super) fn choose_layer(
+/// The layers up to `layer`, with the index of its stage. The default is the first layer whose weights are in the file and
+/// finite.
+pub(super) fn chosen_layers(
     kind: BackboneKind,
-    architecture: &Architecture,
-    file: &WeightFile,
+    fit: &Fit<'_>,
     layer: Option<&str>,
-) -> Result<usize, BackboneError> {
-    let position = |name: &str| architecture.position(name);
-    let missing = |stage: usize| architecture.tensors(stage + 1).find(|name| !file.contains(name));
-    let default_layers = || {
-        architecture
-            .default_layers
-            .iter()
-            .filter_map(|name| position(name))
+) -> Result<(usize, Vec<ConvLayer>), BackboneError> {
+    let mut failed = None;
+    for stage in choices(kind, fit, layer)? {
+        match layers(&fit.architecture, 0..stage + 1, &fit.tensors, fit.naming()) {
+            Ok(layers) => return Ok((stage, layers)),
+            Err(error) if matches!(error.kind, WeightsErrorKind::Invalid { .. }) => {
+                failed.get_or_insert(error);
+            }
+            Err(error) => return Err(BackboneError::of_file(error, kind, fit.tensors.file())),
+        }
+    }
+    match failed {
+        Some(error) => Err(error.into()),
+        None => unreachable!("there is at least one choice"),
+    }
+}
+
+/// The index of the stage of `layer`, or of every default layer that the file has the tensors of.
+pub(super) fn choices(
+    kind: BackboneKind,
+    fit: &Fit<'_>,
+    layer: Option<&str>,
+) -> Result<Vec<usize>, BackboneError> {
+    let (architecture, tensors) = (&*fit.architecture, &fit.tensors);
+    let missing = |stage: usize| {
+        let mut names = architecture.tensors(stage + 1).map(|(name, _)| name);
+        names.find(|name| !tensors.contains(name))
     };
-    let complete = default_layers().find(|&stage| missing(stage).is_none());
+    let defaults = architecture.default_layers.iter();
+    let defaults: Vec<usize> = defaults.filter_map(|name| architecture.position(name)).collect();
+    let complete: Vec<usize> = defaults
+        .iter()
+        .copied()
+        .filter(|&stage| missing(stage).is_none())
+        .collect();
     let Some(layer) = layer else {
         // If no layer is complete, loading names the first missing tensor.
-        return Ok(complete
-            .or(default_layers().next_back())
-            .unwrap_or(architecture.stages.len() - 1));
+        let last = defaults.last().copied().unwrap_or(architecture.stages.len() - 1);
+        return Ok(if complete.is_empty() { vec![last] } else { complete });
     };
     let chosen = known_layer(kind, architecture, layer, 0..)?;
-    match (missing(chosen), complete) {
-        (Some(tensor), Some(complete)) => Err(BackboneError::LayerNotInFile {
+    match (missing(chosen), complete.first()) {
+        (Some(tensor), Some(&complete)) => Err(BackboneError::LayerNotInFile {
             backbone: kind,
             layer: layer.to_owned(),
-            path: file.path().to_owned(),
+            path: tensors.file().path().to_owned(),
             tensor: tensor.to_owned(),
             available: architecture.stages[complete].name.clone(),
         }),
-        _ => Ok(chosen),
+        _ => Ok(vec![chosen]),
     }
 }
 
@@ -62,10 +88,10 @@ pub(super) fn known_layer(
 pub(super) fn layers(
     architecture: &Architecture,
     stages: Range<usize>,
-    file: &WeightFile,
+    tensors: &StateDict<'_>,
     naming: Naming,
 ) -> Result<Vec<ConvLayer>, WeightsError> {
-    let loader = Loader { file, naming };
+    let loader = Loader { tensors, naming };
     let inputs = std::iter::once(architecture.input()).chain(architecture.shapes());
     let stages: Vec<_> = inputs
         .zip(&architecture.stages)
@@ -77,7 +103,7 @@ pub(super) fn layers(
 }
 
 struct Loader<'a> {
-    file: &'a WeightFile,
+    tensors: &'a StateDict<'a>,
     naming: Naming,
 }
 
@@ -98,7 +124,9 @@ impl Loader<'_> {
             } => {
                 let window = window.on_map(input);
                 let kernel = kernel(window, input.channels, *outputs);
-                let stored = self.file.get(&weights.kernel, &self.naming.conv_shape(kernel))?;
+                let stored = self
+                    .tensors
+                    .get(&weights.kernel, &self.naming.conv_shape(kernel))?;
                 let rows = conv_rows(stored, self.naming, kernel);
                 ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
@@ -123,7 +151,7 @@ impl Loader<'_> {
                 let window = window.on_map(input);
                 let channels = input.channels;
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
-                let stored = self.file.get(&weights.kernel, &shape)?;
+                let stored = self.tensors.get(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
                 ConvLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
@@ -140,11 +168,11 @@ impl Loader<'_> {
     /// The matrix of a dense layer. Some files have it in the shape of the convolution, with the same order of values.
     fn dense_kernel(&self, name: &str, kernel: Kernel) -> Result<Vec<f32>, WeightsError> {
         let as_convolution = self.naming.conv_shape(kernel);
-        if self.file.shape(name) == Some(&as_convolution) {
-            return self.file.get(name, &as_convolution);
+        if self.tensors.shape(name) == Some(&as_convolution[..]) {
+            return self.tensors.get(name, &as_convolution);
         }
         let inputs = kernel.height * kernel.width * kernel.inputs;
-        self.file
+        self.tensors
             .get(name, &self.naming.dense_shape(inputs, kernel.outputs))
     }
 
@@ -157,7 +185,7 @@ impl Loader<'_> {
         activation: Activation,
     ) -> Result<ConvWeights, WeightsError> {
         let bias = match &weights.bias {
-            BiasOrNorm::Bias(name) => self.file.get(name, &[outputs])?,
+            BiasOrNorm::Bias(name) => self.tensors.get(name, &[outputs])?,
             BiasOrNorm::BatchNorm(names) => {
                 let mut bias = vec![0.0; outputs];
                 self.batch_norm(names, outputs)?.fold_into(&mut rows, &mut bias);
@@ -173,12 +201,17 @@ impl Loader<'_> {
     }
 
     fn batch_norm(&self, names: &BatchNormNames, channels: usize) -> Result<BatchNorm, WeightsError> {
-        let get = |name| self.file.get(name, &[channels]);
+        let get = |name| self.tensors.get(name, &[channels]);
+        let variance = get(&names.variance)?;
+        if let Some(value) = variance.iter().find(|value| **value < 0.0) {
+            let why = format!("holds {value}, and a variance is not negative");
+            return Err(self.tensors.invalid(&names.variance, why));
+        }
         Ok(BatchNorm {
             gamma: get(&names.gamma)?,
             beta: get(&names.beta)?,
             mean: get(&names.mean)?,
-            variance: get(&names.variance)?,
+            variance,
             epsilon: names.epsilon,
         })
     }

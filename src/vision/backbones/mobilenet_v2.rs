@@ -5,8 +5,10 @@
 //! differ in padding and preprocessing too and are not read.
 
 use super::architecture::{Architecture, SquareWindow};
-use super::inverted_residual::{BlockWeights, InvertedResidual, MobileNet, OuterNames, Row, normalized, row};
-use super::{SourceMarker, WeightSource};
+use super::fit::{Published, WeightSource};
+use super::inverted_residual::{
+    BlockWeights, InvertedResidual, MobileNet, OuterNames, Row, TIMM, normalized, row,
+};
 use crate::vision::preprocess::Preprocessing;
 
 /// Table 2.
@@ -20,9 +22,13 @@ const ROWS: [Row; 7] = [
     row(6, 3, 1, 320, 1),
 ];
 
-pub(super) const SOURCES: &[SourceMarker] = &[
-    SourceMarker::new(WeightSource::Torchvision, "features.0.0.weight"),
-    SourceMarker::new(WeightSource::Timm, "conv_stem.weight"),
+pub(super) const SOURCES: &[Published] = &[
+    Published {
+        children: &["features", "classifier"],
+        unused: &["classifier.*"],
+        ..Published::named(WeightSource::Torchvision)
+    },
+    TIMM,
 ];
 
 /// PyTorch's.

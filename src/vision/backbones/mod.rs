@@ -8,6 +8,8 @@ mod efficientnet_lite;
 mod error;
 mod feature_kind;
 pub mod fine_tuned_layers;
+mod fit;
+mod holdings;
 mod inverted_residual;
 mod load;
 mod mobilenet_v2;
@@ -21,9 +23,10 @@ pub use feature_kind::FeatureKind;
 use crate::nn::{Backend, ConvLayer, Images, Regions};
 use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::preprocess::Preprocessing;
-use crate::vision::weights::{Naming, WeightFile, WeightsError};
+use crate::vision::weights::WeightFile;
 use architecture::Architecture;
 use dfdx::prelude::HasShape;
+use fit::{Fit, Published, WeightSource};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -55,43 +58,6 @@ pub enum BackboneKind {
     EfficientNetLite2,
 }
 
-/// The publisher of weights, which decides the tensors' names and layout, and the preprocessing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WeightSource {
-    /// `keras.applications`
-    Keras,
-    /// `keras.applications`, with layers that Keras named itself, numbered from one.
-    KerasNumbered,
-    /// `torchvision.models`
-    Torchvision,
-    /// timm (`pytorch-image-models`)
-    Timm,
-    /// `efficientnet_pytorch` and the packages derived from it.
-    EfficientNetPytorch,
-}
-
-/// A source of a network's weights, and a tensor that no other source of this network has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SourceMarker {
-    source: WeightSource,
-    tensor: &'static str,
-}
-
-impl SourceMarker {
-    pub(crate) const fn new(source: WeightSource, tensor: &'static str) -> Self {
-        Self { source, tensor }
-    }
-}
-
-impl WeightSource {
-    pub(crate) fn naming(self) -> Naming {
-        match self {
-            Self::Keras | Self::KerasNumbered => Naming::Keras,
-            Self::Torchvision | Self::Timm | Self::EfficientNetPytorch => Naming::Torch,
-        }
-    }
-}
-
 impl Named for BackboneKind {
     const KIND: &'static str = "backbone";
 }
@@ -121,10 +87,10 @@ impl BackboneKind {
         after: &str,
         up_to: &str,
     ) -> Result<LayerRange, BackboneError> {
-        let source = self.source(file)?;
-        let architecture = self.architecture(source);
-        let first = load::known_layer(self, &architecture, after, 0..)? + 1;
-        let last = load::known_layer(self, &architecture, up_to, first..)?;
+        let fit = Fit::of(self, file)?;
+        let architecture = &fit.architecture;
+        let first = load::known_layer(self, architecture, after, 0..)? + 1;
+        let last = load::known_layer(self, architecture, up_to, first..)?;
         let shapes: Vec<MapShape> = architecture.shapes().collect();
         if last < first {
             return Err(BackboneError::NotAfter {
@@ -137,7 +103,8 @@ impl BackboneKind {
         Ok(LayerRange {
             input: shapes[first - 1],
             output: shapes[last],
-            layers: load::layers(&architecture, first..last + 1, file, source.naming())?,
+            layers: load::layers(architecture, first..last + 1, &fit.tensors, fit.naming())
+                .map_err(|error| BackboneError::of_file(error, self, file))?,
         })
     }
 
@@ -153,7 +120,7 @@ impl BackboneKind {
     }
 
     /// The supported sources, the most common one first.
-    fn sources(self) -> &'static [SourceMarker] {
+    fn sources(self) -> &'static [Published] {
         match self {
             Self::Vgg16 => vgg16::SOURCES,
             Self::Xception => xception::SOURCES,
@@ -162,15 +129,6 @@ impl BackboneKind {
                 efficientnet_lite::SOURCES
             }
         }
-    }
-
-    /// The source of the weights: by the tensor that only it has, else by the naming. Loading reports missing tensors.
-    fn source(self, file: &WeightFile) -> Result<WeightSource, WeightsError> {
-        let naming = file.naming()?;
-        let sources = self.sources();
-        let marked = sources.iter().find(|marker| file.contains(marker.tensor));
-        let alike = || sources.iter().find(|marker| marker.source.naming() == naming);
-        Ok(marked.or_else(alike).unwrap_or(&sources[0]).source)
     }
 }
 
@@ -238,6 +196,14 @@ pub struct LayerRange {
     pub layers: Vec<ConvLayer>,
 }
 
+fn notes(fit: &Fit<'_>, trained: Option<&str>) -> Vec<String> {
+    let path = fit.tensors.file().path().display();
+    let choice = fit.choice().map(|choice| format!("{path}: {choice}"));
+    let trained = trained
+        .map(|weights| format!("{path}: these are the weights of {weights}: preprocessing as for those"));
+    choice.into_iter().chain(trained).collect()
+}
+
 /// A CNN encoder with its weights, up to the layer whose output is the features. Clones share the weights.
 #[derive(Clone, Debug)]
 pub struct Backbone<D: Backend> {
@@ -246,6 +212,7 @@ pub struct Backbone<D: Backend> {
     input: MapShape,
     layer: LayerInfo,
     multiply_adds: u64,
+    notes: Vec<String>,
     network: D::ConvNet,
 }
 
@@ -260,21 +227,22 @@ impl<D: Backend> Backbone<D> {
         layer: Option<&str>,
         device: &D,
     ) -> Result<Self, BackboneError> {
-        let source = kind.source(file)?;
-        let mut architecture = kind.architecture(source);
-        let layer = load::choose_layer(kind, &architecture, file, layer)?;
-        architecture.stages.truncate(layer + 1);
-        let layers = load::layers(&architecture, 0..layer + 1, file, source.naming())?;
+        let fit = Fit::of(kind, file)?;
+        let architecture = &fit.architecture;
+        let of_file = |error| BackboneError::of_file(error, kind, file);
+        let (stage, layers) = load::chosen_layers(kind, &fit, layer)?;
+        let (preprocessing, trained) = fit.preprocessing().map_err(of_file)?;
         let network = device.inference_conv_net(layers).map_err(BackboneError::device)?;
         Ok(Self {
             kind,
             input: architecture.input(),
             layer: LayerInfo {
-                name: architecture.stages[layer].name.clone(),
-                shape: architecture.shapes().last().unwrap_or(architecture.input()),
+                name: architecture.stages[stage].name.clone(),
+                shape: architecture.shapes().nth(stage).unwrap_or(architecture.input()),
             },
-            multiply_adds: architecture.multiply_adds(),
-            preprocessing: architecture.preprocessing,
+            multiply_adds: architecture.multiply_adds(stage + 1),
+            preprocessing,
+            notes: notes(&fit, trained),
             network,
         })
     }
@@ -287,6 +255,11 @@ impl<D: Backend> Backbone<D> {
     /// The preprocessing of images, which depends on the source of the weights.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
+    }
+
+    /// What a user may not expect of the file: which of its tensors were taken, and other preprocessing than its source's.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The layer whose output is the features.

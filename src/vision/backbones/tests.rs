@@ -1,11 +1,14 @@
 //! Tests of the backbones' published shapes and costs, and of errors for wrong files.
 
 use super::architecture::{LayerSpec, SquareWindow, WeightNames};
+use super::fit::WeightSource;
 use super::*;
 use crate::nn::{Activation, InferenceKernel};
+use crate::vision::preprocess::ChannelOrder;
 use crate::vision::weights::WeightsErrorKind;
 use crate::vision::weights::layout::Kernel;
 use crate::vision::weights::layout::testing::layouts;
+use crate::vision::weights::state_dict::StateDict;
 use dfdx::prelude::{Cpu, TensorFromVec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -25,11 +28,22 @@ fn write(tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
     WeightFile::open(file.path()).unwrap()
 }
 
+/// A file with these names.
+fn file_of<'n>(names: impl IntoIterator<Item = &'n str>) -> WeightFile {
+    let shape = |name: &str| vec![1; if name.ends_with("/kernel") { 4 } else { 1 }];
+    let tensors = names.into_iter().map(|name| (name, shape(name), vec![0.0]));
+    write(&tensors.collect::<Vec<_>>())
+}
+
+/// All the names of an architecture.
+fn names(architecture: &Architecture) -> Vec<&str> {
+    let tensors = architecture.tensors(architecture.stages.len());
+    tensors.map(|(name, _)| name).collect()
+}
+
 /// A file with all the names of an architecture.
 fn names_only(architecture: &Architecture) -> WeightFile {
-    let names = architecture.tensors(architecture.stages.len());
-    let tensors: Vec<_> = names.map(|name| (name, vec![1], vec![0.0])).collect();
-    write(&tensors)
+    file_of(names(architecture))
 }
 
 #[test]
@@ -105,7 +119,7 @@ fn networks_cost_what_is_published() {
         (BackboneKind::EfficientNetLite2, 4, "0.8597"),
     ] {
         let architecture = kind.architecture(kind.sources()[0].source);
-        let cost = architecture.multiply_adds() as f64 / 1e9;
+        let cost = architecture.multiply_adds(usize::MAX) as f64 / 1e9;
         assert_eq!(format!("{cost:.decimals$}"), billions, "{kind}");
     }
 }
@@ -164,7 +178,7 @@ fn architectures_name_every_published_tensor() {
         ),
     ] {
         let architecture = kind.architecture(source);
-        let tensors: Vec<&str> = architecture.tensors(architecture.stages.len()).collect();
+        let tensors = self::names(&architecture);
         assert_eq!(tensors.len(), count, "{kind} {source:?}");
         for name in names {
             assert!(tensors.contains(name), "{kind} {source:?} {name}");
@@ -173,12 +187,183 @@ fn architectures_name_every_published_tensor() {
 }
 
 #[test]
-fn sources_are_recognized_by_their_marker_tensor() {
+fn sources_are_recognized_by_their_names() {
     for kind in BackboneKind::iter() {
-        for marker in kind.sources() {
-            let file = names_only(&kind.architecture(marker.source));
-            assert_eq!(kind.source(&file).unwrap(), marker.source, "{kind}");
+        for published in kind.sources() {
+            let architecture = kind.architecture(published.source);
+            let file = names_only(&architecture);
+            let fit = Fit::of(kind, &file).unwrap();
+            assert_eq!(names(&fit.architecture), names(&architecture), "{kind}");
         }
+    }
+}
+
+/// The sizes of tensors decide between networks of the same names.
+#[test]
+fn tensors_have_the_published_numbers_of_values() {
+    for (kind, millions) in [
+        (BackboneKind::Vgg16, 138.4),
+        (BackboneKind::MobileNetV2, 3.5),
+        (BackboneKind::Xception, 22.9),
+        (BackboneKind::EfficientNetLite0, 4.7),
+    ] {
+        let architecture = kind.architecture(kind.sources()[0].source);
+        let tensors = architecture.tensors(usize::MAX);
+        let learned = tensors.filter(|(name, _)| !name.contains("running_") && !name.contains("/moving_"));
+        let values = learned.map(|(_, len)| len).sum::<usize>() as f64 / 1e6;
+        assert!((values - millions).abs() < 0.05, "{kind}: {values}");
+    }
+}
+
+fn refusal(kind: BackboneKind, file: &WeightFile) -> String {
+    Fit::of(kind, file).unwrap_err().to_string()
+}
+
+#[test]
+fn relatives_with_more_tensors_are_rejected() {
+    let lite = |kind: BackboneKind, source| kind.architecture(source);
+    let published = lite(BackboneKind::EfficientNetLite0, WeightSource::EfficientNetPytorch);
+    let b0 = [
+        &names(&published)[..],
+        &["_blocks.3._se_reduce.weight", "_blocks.3._se_reduce.bias"],
+    ]
+    .concat();
+    let deeper = lite(BackboneKind::EfficientNetLite1, WeightSource::Timm);
+    let vgg16 = BackboneKind::Vgg16.architecture(WeightSource::Keras);
+    let vgg19 = [&names(&vgg16)[..], &["block3_conv4/kernel", "block3_conv4/bias"]].concat();
+    for (kind, file, parts) in [
+        (
+            BackboneKind::EfficientNetLite0,
+            file_of(b0),
+            [
+                "2 of its tensors, such as \"_blocks.3._se_reduce.bias\"",
+                "seems to hold an EfficientNet-B",
+            ],
+        ),
+        (
+            BackboneKind::EfficientNetLite0,
+            names_only(&deeper),
+            ["75 of its tensors, such as \"blocks.1.2.bn1.bias\"", "--backbone"],
+        ),
+        (
+            BackboneKind::Vgg16,
+            file_of(vgg19),
+            [
+                "1 of its tensors, such as \"block3_conv4/kernel\"",
+                "seems to hold Keras' VGG19",
+            ],
+        ),
+    ] {
+        let error = refusal(kind, &file);
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+    let file = names_only(&published);
+    assert!(Fit::of(BackboneKind::EfficientNetLite0, &file).is_ok());
+}
+
+#[test]
+fn new_heads_and_counters_are_no_other_network() {
+    let architecture = BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision);
+    let mut names = names(&architecture);
+    names.extend([
+        "features.0.1.num_batches_tracked",
+        "features.0.0.total_ops",
+        "classifier.4.weight",
+        "linear.weight",
+        "bn.running_mean",
+    ]);
+    assert!(Fit::of(BackboneKind::MobileNetV2, &file_of(names.clone())).is_ok());
+    names.push("features.19.0.weight");
+    let error = refusal(BackboneKind::MobileNetV2, &file_of(names));
+    assert!(
+        error.contains("1 of its tensors, such as \"features.19.0.weight\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn tensors_are_found_under_any_prefix_and_by_the_numbers_of_modules() {
+    let architecture = BackboneKind::MobileNetV2.architecture(WeightSource::Timm);
+    let numbers = [
+        ("conv_stem", "0"),
+        ("bn1", "1"),
+        ("blocks", "2"),
+        ("conv_head", "3"),
+        ("bn2", "4"),
+    ];
+    let numbered = |name: &str| {
+        let (module, rest) = name.split_once('.').unwrap();
+        let number = numbers.iter().find(|(child, _)| *child == module)?.1;
+        Some(format!("encoder.net.{number}.{rest}"))
+    };
+    let names: Vec<String> = names(&architecture).into_iter().filter_map(numbered).collect();
+    let file = file_of(names.iter().map(String::as_str).chain(["encoder.head.weight"]));
+    let fit = Fit::of(BackboneKind::MobileNetV2, &file).unwrap();
+    assert_eq!(fit.tensors.prefix(), "encoder.net");
+    assert!(fit.tensors.contains("blocks.6.0.conv_pwl.weight"));
+    assert!(!fit.tensors.contains("classifier.weight"));
+}
+
+#[test]
+fn one_of_several_copies_is_taken_unless_they_differ() {
+    let kind = BackboneKind::MobileNetV2;
+    let architecture = kind.architecture(WeightSource::Torchvision);
+    let copies = |prefixes: [&str; 2], second: f32| {
+        let named = |prefix: &str| -> Vec<String> {
+            let names = names(&architecture).into_iter();
+            names.map(|name| format!("{prefix}.{name}")).collect()
+        };
+        let names = prefixes.map(named);
+        let values = names.iter().zip([0.0, second]);
+        let tensors = values.flat_map(|(names, value)| {
+            let names = names.iter();
+            names.map(move |name| (name.as_str(), vec![1], vec![value]))
+        });
+        write(&tensors.collect::<Vec<_>>())
+    };
+    let same = copies(["model", "net"], 0.0);
+    assert!(Fit::of(kind, &same).is_ok_and(|fit| fit.choice().is_none()));
+    let averaged = copies(["ema_model.model", "state_dict"], 1.0);
+    let fit = Fit::of(kind, &averaged).unwrap();
+    assert_eq!(fit.tensors.prefix(), "state_dict");
+    assert_eq!(
+        fit.choice().unwrap(),
+        "took the weights under \"state_dict\", not the average of them under \"ema_model.model\""
+    );
+    let error = refusal(kind, &copies(["best", "last"], 1.0));
+    assert!(error.contains("under \"best\" and under \"last\""), "{error}");
+}
+
+/// VGG16's names, with a first kernel of these norms in each input channel.
+fn vgg16_with(norms: [f32; 3]) -> WeightFile {
+    let architecture = BackboneKind::Vgg16.architecture(WeightSource::Torchvision);
+    let (outputs, taps) = (64, 9);
+    let value = |channel: usize| norms[channel] / ((outputs * taps) as f32).sqrt();
+    let kernel =
+        (0..outputs).flat_map(|_| (0..3).flat_map(|channel| std::iter::repeat_n(value(channel), taps)));
+    let mut tensors: Vec<_> = names(&architecture)
+        .into_iter()
+        .map(|name| (name, vec![1], vec![0.0]))
+        .collect();
+    tensors[0] = ("features.0.weight", vec![64, 3, 3, 3], kernel.collect());
+    write(&tensors)
+}
+
+#[test]
+fn weights_of_caffe_under_names_of_torchvision_have_their_own_preprocessing() {
+    for (norms, order, mean) in [
+        ([4.3978, 5.4642, 4.9638], ChannelOrder::Bgr, 103.939),
+        ([4.97, 5.45, 4.40], ChannelOrder::Rgb, 123.0),
+        ([6.0, 5.0, 4.0], ChannelOrder::Rgb, 0.485),
+    ] {
+        let file = vgg16_with(norms);
+        let (preprocessing, whose) = Fit::of(BackboneKind::Vgg16, &file)
+            .unwrap()
+            .preprocessing()
+            .unwrap();
+        assert_eq!(preprocessing.channel_order, order, "{norms:?}");
+        assert_eq!(preprocessing.normalization.mean[0], mean, "{norms:?}");
+        assert_eq!(whose.is_some(), mean > 1.0, "{norms:?}");
     }
 }
 
@@ -202,8 +387,8 @@ fn default_layer_depends_on_the_tensors_of_the_file() {
     let kind = BackboneKind::Vgg16;
     let architecture = kind.architecture(WeightSource::Keras);
     let chosen = |file: &WeightFile, layer| {
-        load::choose_layer(kind, &architecture, file, layer)
-            .map(|stage| architecture.stages[stage].name.clone())
+        let stages = load::choices(kind, &Fit::of(kind, file)?, layer)?;
+        Ok::<_, BackboneError>(architecture.stages[stages[0]].name.clone())
     };
     let full = names_only(&architecture);
     assert_eq!(chosen(&full, None).unwrap(), "fc2");
@@ -251,7 +436,10 @@ fn layer_range_offers_only_layers_after_the_stored_one() {
 fn weights_of_another_network_are_rejected_by_their_first_tensor() {
     let file = names_only(&BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision));
     let fault = |kind| match Backbone::load(kind, &file, None, &Cpu::default()).unwrap_err() {
-        BackboneError::Weights(error) => error.kind,
+        BackboneError::OtherWeights { error, holdings } => {
+            assert!(holdings.contains("it "), "{holdings}");
+            error.kind
+        }
         error => panic!("{error}"),
     };
     let missing = fault(BackboneKind::Vgg16);
@@ -305,7 +493,8 @@ fn keras_and_torch_layouts_load_to_the_same_network() {
     let images: Images<Cpu> =
         cpu.tensor_from_vec((0..75).map(|i| (i % 13) as f32 - 6.0).collect(), (1, 5, 5, 3));
     let run = |file: &WeightFile, source: WeightSource| {
-        let layers = load::layers(&miniature(source), 0..usize::MAX, file, source.naming()).unwrap();
+        let tensors = StateDict::whole(file);
+        let layers = load::layers(&miniature(source), 0..usize::MAX, &tensors, source.naming()).unwrap();
         let network = cpu.inference_conv_net(layers).unwrap();
         Cpu::run_conv_net(&network, images.clone()).unwrap().as_vec()
     };

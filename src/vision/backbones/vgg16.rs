@@ -2,21 +2,48 @@
 //! 2014 (arXiv:1409.1556), configuration D.
 //!
 //! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean color.
-//! torchvision and timm retrained it, with their usual mean and deviation.
+//! torchvision and timm retrained it, with their usual mean and deviation. Under torchvision's names there are also files
+//! of the authors' weights, for BGR (J. Johnson's) or for RGB (torchvision's `IMAGENET1K_FEATURES`).
 
 use super::architecture::{Architecture, LayerSpec, PaddingMode, SquareWindow, WeightNames};
-use super::{SourceMarker, WeightSource};
+use super::fit::{Published, TrainedOtherwise, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
 /// Convolutions and channels of each block (table 1, column D).
 const BLOCKS: [(usize, usize); 5] = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)];
 
-/// torchvision's and timm's differ only in the dense layers.
-pub(super) const SOURCES: &[SourceMarker] = &[
-    SourceMarker::new(WeightSource::Keras, "block1_conv1/kernel"),
-    SourceMarker::new(WeightSource::Torchvision, "classifier.0.weight"),
-    SourceMarker::new(WeightSource::Timm, "pre_logits.fc1.weight"),
+/// torchvision's and timm's differ only in the dense layers. A detector's file (SSD) has its own layers 31 and 33.
+pub(super) const SOURCES: &[Published] = &[
+    Published {
+        trained_otherwise: CAFFE,
+        ..Published::named(WeightSource::Keras)
+    },
+    Published {
+        source: WeightSource::Torchvision,
+        children: &["features", "avgpool", "classifier"],
+        unused: &["classifier.*", "features.31.*", "features.33.*"],
+        trained_otherwise: CAFFE,
+    },
+    Published {
+        source: WeightSource::Timm,
+        children: &["features", "pre_logits", "head"],
+        unused: &["pre_logits.*", "head.*"],
+        trained_otherwise: CAFFE,
+    },
+];
+
+const CAFFE: &[TrainedOtherwise] = &[
+    TrainedOtherwise {
+        name: "VGG16 as trained in Caffe, for BGR",
+        channel_norms: [4.3978, 5.4642, 4.9638],
+        preprocessing: Preprocessing::caffe,
+    },
+    TrainedOtherwise {
+        name: "VGG16 as trained in Caffe, for RGB",
+        channel_norms: [4.9638, 5.4642, 4.3978],
+        preprocessing: Preprocessing::caffe_rgb,
+    },
 ];
 
 const SIZE: u32 = 224;

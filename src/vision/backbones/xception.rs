@@ -5,7 +5,7 @@
 //! the activation after them, or by their block where that ends in a sum.
 
 use super::architecture::{Architecture, BiasOrNorm, LayerSpec, PaddingMode, SquareWindow, WeightNames};
-use super::{SourceMarker, WeightSource};
+use super::fit::{Published, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
@@ -22,9 +22,9 @@ const EXIT: [usize; 2] = [728, 1024];
 /// Block 14, without a shortcut.
 const LAST: [usize; 2] = [1536, 2048];
 
-pub(super) const SOURCES: &[SourceMarker] = &[
-    SourceMarker::new(WeightSource::Keras, "block2_res_conv/kernel"),
-    SourceMarker::new(WeightSource::KerasNumbered, "conv2d_1/kernel"),
+pub(super) const SOURCES: &[Published] = &[
+    Published::named(WeightSource::Keras),
+    Published::named(WeightSource::KerasNumbered),
 ];
 
 pub(super) fn architecture(source: WeightSource) -> Architecture {

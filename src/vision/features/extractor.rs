@@ -83,6 +83,11 @@ impl<D: Backend> FeatureExtractor<D> {
         })
     }
 
+    /// Those of [`Backbone::notes`].
+    pub fn notes(&self) -> &[String] {
+        self.backbone.notes()
+    }
+
     /// The same for augmented images. Clones share the weights.
     pub fn with_augmentation(&self, augmentation: Augmentation) -> Self {
         let mut other = self.clone();

@@ -1,9 +1,17 @@
-//! Files of published weights: `.safetensors`, both formats of PyTorch's `.pth`, and Keras' `.h5`.
+//! Files of published weights: `.safetensors`, both formats of PyTorch's `.pth`, Keras' `.h5` and `.keras`, and NumPy's
+//! `.npz`.
+//!
+//! Every file is a set of named tensors. A network's tensors can be under any prefix in it; see [`state_dict`].
 
+mod archive;
 mod hdf5;
+mod keras_config;
 pub mod layout;
+mod npz;
 mod pickle;
 mod safetensors;
+mod sharded;
+pub(crate) mod state_dict;
 mod tensor;
 mod torch;
 
@@ -12,17 +20,92 @@ pub use layout::Naming;
 use super::file_kind::FileKind;
 use memmap2::Mmap;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tensor::Tensor;
 
-/// A memory-mapped file of named tensors.
+/// A memory-mapped file of named tensors, or several that are one checkpoint.
 #[derive(Debug)]
 pub struct WeightFile {
     path: PathBuf,
-    bytes: Mmap,
+    parts: Vec<TensorBytes>,
     tensors: BTreeMap<String, Tensor>,
+}
+
+/// Bytes with tensors.
+#[derive(Debug)]
+enum TensorBytes {
+    File(Window),
+    /// From a compressed array of a file.
+    Inflated(Vec<u8>),
+}
+
+impl TensorBytes {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::File(window) => window.bytes(),
+            Self::Inflated(bytes) => bytes,
+        }
+    }
+}
+
+/// A range of a file's bytes. Clones share them.
+#[derive(Clone)]
+struct Window {
+    file: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    range: Range<usize>,
+}
+
+impl Window {
+    /// The whole file.
+    fn new(file: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        let range = 0..file.as_ref().len();
+        Self {
+            file: Arc::new(file),
+            range,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &(*self.file).as_ref()[self.range.clone()]
+    }
+
+    /// The range of the file that is `range` of this window; `None` if it reaches beyond its end.
+    fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
+        let end = range.end.checked_add(self.range.start)?;
+        (end <= self.range.end && range.start <= range.end).then_some(self.range.start + range.start..end)
+    }
+}
+
+impl AsRef<[u8]> for Window {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl fmt::Debug for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Window({:?})", self.range)
+    }
+}
+
+/// The tensors of one file by name. Their part is 0, or `n` for `inflated[n - 1]`.
+#[derive(Debug, Default)]
+struct Index {
+    tensors: BTreeMap<String, Tensor>,
+    inflated: Vec<Vec<u8>>,
+}
+
+impl Index {
+    fn add_inflated(&mut self, name: String, mut tensor: Tensor, bytes: Vec<u8>) {
+        self.inflated.push(bytes);
+        tensor.part = self.inflated.len();
+        self.tensors.insert(name, tensor);
+    }
 }
 
 /// An error of a file of weights.
@@ -41,7 +124,10 @@ pub struct WeightsError {
 pub enum WeightsErrorKind {
     #[error("cannot be read ({0}): check the path and its permissions")]
     Unreadable(io::Error),
-    #[error("not a regular file: give the path of the .safetensors, .pth or .h5 file itself")]
+    #[error(
+        "not a regular file: give the path of the .safetensors, .pth or .h5 file itself, \
+         or of model.safetensors.index.json where there are several"
+    )]
     NotAFile,
     #[error("the file is empty (0 bytes): download or copy it again")]
     Empty,
@@ -49,13 +135,12 @@ pub enum WeightsErrorKind {
     NotWeights(FileKind),
     #[error("the file is cut short or damaged ({0}): download or copy it again")]
     Damaged(String),
-    #[error(
-        "it asks Python for {0:?}, and nothing in a file of weights is ever run here: \
-         save the state dict alone, torch.save(model.state_dict(), \"weights.pth\")"
-    )]
-    ForeignGlobal(String),
-    #[error("no state dict in it ({0}): save one with torch.save(model.state_dict(), \"weights.pth\")")]
+    #[error("no tensors in it ({0}): save a state dict, torch.save(model.state_dict(), \"weights.pth\")")]
     NotAStateDict(String),
+    #[error(
+        "it lists the files of a checkpoint, of which {0}: put all of them beside it, under their own names"
+    )]
+    Shards(String),
     #[error(
         "this is a TorchScript archive (it holds {0:?}): save the weights alone, \
          torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")"
@@ -69,12 +154,10 @@ pub enum WeightsErrorKind {
     )]
     Compressed(String),
     #[error(
-        "several of its tensors would be called {0:?}, as in Keras 3's .weights.h5, which does not keep the names \
-         of layers: save the whole model, model.save(\"model.h5\")"
+        "its tensors are named after the classes of layers (such as {0:?}), as older versions of Keras 3 write .weights.h5: \
+         save the whole model, model.save(\"model.keras\"), or save it with Keras 3.15"
     )]
     UnnamedLayers(String),
-    #[error("its numbers are big-endian: load and save it with PyTorch on a common (little-endian) machine")]
-    BigEndian,
     #[error(
         "its {tensors} tensors are named neither as Keras does (\"block1_conv1/kernel\") nor as PyTorch does \
          (\"features.0.weight\"): check that these are a network's weights"
@@ -101,6 +184,11 @@ pub enum WeightsErrorKind {
     },
     #[error("tensor {name:?} holds {dtype} values where f16, bf16, f32 or f64 is expected: save it as f32")]
     NotFloat { name: String, dtype: String },
+    #[error(
+        "tensor {name:?} {why}: the training that wrote it diverged, or this layer was left out; \
+         give another checkpoint, or choose an earlier layer"
+    )]
+    Invalid { name: String, why: String },
 }
 
 fn advice(kind: FileKind) -> &'static str {
@@ -122,13 +210,46 @@ impl WeightFile {
     /// Maps the file and reads its index. The format is recognized by content.
     ///
     /// # Errors
-    /// If the file is not of a supported format, is truncated, or its pickle calls other functions than those of tensors.
+    /// If the file is not of a supported format, is truncated, or has no tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
-        let path = path.as_ref().to_owned();
-        match map(&path).and_then(|bytes| Ok((index(&path, &bytes)?, bytes))) {
-            Ok((tensors, bytes)) => Ok(Self { path, bytes, tensors }),
-            Err(kind) => Err(WeightsError { path, kind }),
+        let mut file = Self {
+            path: path.as_ref().to_owned(),
+            parts: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        match file.read() {
+            Ok(()) => Ok(file),
+            Err(kind) => Err(file.error(kind)),
         }
+    }
+
+    fn read(&mut self) -> Result<(), WeightsErrorKind> {
+        let window = Window::new(map(&self.path)?);
+        let Some(shards) = sharded::shards(window.bytes(), &self.path) else {
+            return self.add(window);
+        };
+        // The list is part of the hash.
+        self.parts.push(TensorBytes::File(window));
+        for shard in shards? {
+            self.add(Window::new(map(&shard)?))
+                .map_err(|error| WeightsErrorKind::Shards(format!("{shard:?} is not one ({error})")))?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, window: Window) -> Result<(), WeightsErrorKind> {
+        let index = index(&window)?;
+        let first = self.parts.len();
+        self.parts.push(TensorBytes::File(window));
+        self.parts
+            .extend(index.inflated.into_iter().map(TensorBytes::Inflated));
+        let mut tensors = index.tensors;
+        without_wrappers(&mut tensors);
+        for (name, mut tensor) in tensors {
+            tensor.part += first;
+            self.tensors.insert(name, tensor);
+        }
+        Ok(())
     }
 
     /// The path of the file.
@@ -136,9 +257,15 @@ impl WeightFile {
         &self.path
     }
 
-    /// BLAKE3 of the whole file, in hexadecimal. It identifies the weights.
+    /// BLAKE3 of the whole file, or of all files in order, in hexadecimal. It identifies the weights.
     pub fn hash(&self) -> String {
-        blake3::hash(&self.bytes).to_hex().to_string()
+        let mut hasher = blake3::Hasher::new();
+        for part in &self.parts {
+            if let TensorBytes::File(window) = part {
+                hasher.update(window.bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The tensors' names, in alphabetical order.
@@ -188,10 +315,15 @@ impl WeightFile {
                 found: tensor.shape.clone(),
             }));
         }
-        tensor.values(&self.bytes).ok_or_else(|| {
-            self.error(WeightsErrorKind::NotFloat {
-                name: name.to_owned(),
-                dtype: format!("{:?}", tensor.dtype),
+        let part = self.parts[tensor.part].bytes();
+        tensor.values(part).ok_or_else(|| {
+            let name = name.to_owned();
+            self.error(if tensor.is_repeated(part) {
+                let why = "has more values than the file".to_owned();
+                WeightsErrorKind::Invalid { name, why }
+            } else {
+                let dtype = format!("{:?}", tensor.dtype);
+                WeightsErrorKind::NotFloat { name, dtype }
             })
         })
     }
@@ -231,17 +363,78 @@ fn map(path: &Path) -> Result<Mmap, WeightsErrorKind> {
     unsafe { Mmap::map(&file) }.map_err(WeightsErrorKind::Unreadable)
 }
 
-fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
-    if torch::recognizes_zip(bytes) {
-        torch::index_zip(bytes)
+fn index(window: &Window) -> Result<Index, WeightsErrorKind> {
+    let bytes = window.bytes();
+    if archive::recognizes(bytes) {
+        index_archive(window)
     } else if torch::recognizes_legacy(bytes) {
         torch::index_legacy(bytes)
     } else if safetensors::recognizes(bytes) {
         safetensors::index(bytes)
     } else if hdf5::recognizes(bytes) {
-        hdf5::index(path, bytes.len())
+        hdf5::index(window, &BTreeMap::new())
     } else {
         Err(WeightsErrorKind::NotWeights(FileKind::detect(bytes)))
+    }
+}
+
+/// The file of weights in Keras' `.keras`.
+const KERAS_WEIGHTS: &str = "model.weights.h5";
+
+fn index_archive(window: &Window) -> Result<Index, WeightsErrorKind> {
+    let mut archive = archive::open(window.bytes())?;
+    let names = archive::names(&archive);
+    let is_script = |name: &&String| name.ends_with("/constants.pkl") || name.contains("/code/");
+    if let Some(name) = names.iter().find(is_script) {
+        return Err(WeightsErrorKind::TorchScript(name.clone()));
+    }
+    if let Some(folder) = torch::folder(&names) {
+        return torch::index_zip(window.bytes(), &mut archive, folder);
+    }
+    if names.iter().any(|name| name == KERAS_WEIGHTS) {
+        let range = archive::uncompressed_range(&mut archive, KERAS_WEIGHTS)?;
+        let range =
+            (window.within(range)).ok_or_else(|| archive::damaged("its weights are beyond its end"))?;
+        let config = archive::read_entry(&mut archive, "config.json")?;
+        let names = config.map(|config| keras_config::layer_names(&config));
+        let window = Window {
+            range,
+            ..window.clone()
+        };
+        return hdf5::index(&window, &names.unwrap_or_default());
+    }
+    if npz::recognizes(&names) {
+        return npz::index(window.bytes(), &mut archive);
+    }
+    // Other archives, such as Python packages, perhaps with a file of weights inside.
+    const WEIGHTS: [&str; 4] = [".pth", ".pt", ".safetensors", ".h5"];
+    let packed = |name: &&String| WEIGHTS.iter().any(|ending| name.ends_with(ending));
+    Err(match names.iter().find(packed) {
+        Some(name) => WeightsErrorKind::Packed(name.clone()),
+        None => WeightsErrorKind::NotAStateDict("its archive has no data.pkl".to_owned()),
+    })
+}
+
+/// Modules that PyTorch wraps others in, for several GPUs or compiled code. Names are the same without them.
+const WRAPPERS: [&str; 4] = [
+    "module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+];
+
+/// Leaves wrappers out of the names, except where two tensors would have the same name.
+fn without_wrappers(tensors: &mut BTreeMap<String, Tensor>) {
+    let is_wrapper = |part: &str| WRAPPERS.contains(&part);
+    let wrapped = tensors.keys().filter(|name| name.split('.').any(is_wrapper));
+    for name in wrapped.cloned().collect::<Vec<_>>() {
+        let parts: Vec<&str> = name.split('.').filter(|part| !is_wrapper(part)).collect();
+        let unwrapped = parts.join(".");
+        if !tensors.contains_key(&unwrapped)
+            && let Some(tensor) = tensors.remove(&name)
+        {
+            tensors.insert(unwrapped, tensor);
+        }
     }
 }
 

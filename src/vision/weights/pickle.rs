@@ -1,8 +1,9 @@
 //! A reader of the part of Python's pickle format that PyTorch state dicts use. It runs no code.
 //!
 //! A pickle is a program for a stack machine, which in Python can call any function. Here a call of one of the few known
-//! [`Global`]s becomes data, and any other global is rejected by name. Values refer to each other by index, so nesting and
-//! cycles use no stack. The opcodes are those of CPython's `Lib/pickletools.py`, protocols 2 to 5.
+//! [`Global`]s becomes data, and a call of any other becomes an object of which only the name and the attributes are kept.
+//! Values refer to each other by index, so nesting and cycles use no stack. The opcodes are those of CPython's
+//! `Lib/pickletools.py`, protocols 2 to 5.
 
 use safetensors::Dtype;
 use std::collections::HashMap;
@@ -10,44 +11,58 @@ use std::collections::HashMap;
 /// More than in any state dict. Limits the memory to a few hundred megabytes.
 const MAX_INSTRUCTIONS: usize = 4_000_000;
 
-/// A function or class that state dicts refer to.
+/// A function or class that a pickle refers to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Global {
+pub(super) enum Global<'a> {
     OrderedDict,
     /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`: storage, offset, size, stride, ...
     Tensor,
     /// A parameter around a tensor: tensor, requires_grad, ...
     Parameter,
+    /// `torch._tensor._rebuild_from_type_v2`, a tensor with attributes: function, type, arguments, attributes.
+    TensorOfType,
     /// `torch.Size`, around a tuple.
     Size,
     /// `torch.FloatStorage` and so on: the type of a storage's elements.
     Storage(Dtype),
+    /// Any other.
+    Foreign {
+        module: &'a str,
+        name: &'a str,
+    },
 }
 
-impl Global {
-    fn resolve(module: &str, name: &str) -> Option<Self> {
-        Some(match (module, name) {
+impl<'a> Global<'a> {
+    fn resolve(module: &'a str, name: &'a str) -> Self {
+        match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::Tensor,
-            ("torch._utils", "_rebuild_parameter") => Self::Parameter,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Self::Parameter,
             ("torch.nn.parameter", "Parameter") => Self::Parameter,
+            ("torch._tensor", "_rebuild_from_type_v2") => Self::TensorOfType,
             ("torch", "Size") => Self::Size,
-            ("torch" | "torch.cuda", storage) => Self::Storage(match storage {
-                "FloatStorage" => Dtype::F32,
-                "DoubleStorage" => Dtype::F64,
-                "HalfStorage" => Dtype::F16,
-                "BFloat16Storage" => Dtype::BF16,
-                "LongStorage" => Dtype::I64,
-                "IntStorage" => Dtype::I32,
-                "ShortStorage" => Dtype::I16,
-                "CharStorage" => Dtype::I8,
-                "ByteStorage" => Dtype::U8,
-                "BoolStorage" => Dtype::BOOL,
-                _ => return None,
-            }),
-            _ => return None,
-        })
+            ("torch" | "torch.cuda" | "torch.storage", name) => {
+                storage_dtype(name).map_or(Self::Foreign { module, name }, Self::Storage)
+            }
+            _ => Self::Foreign { module, name },
+        }
     }
+}
+
+fn storage_dtype(class: &str) -> Option<Dtype> {
+    Some(match class {
+        "FloatStorage" => Dtype::F32,
+        "DoubleStorage" => Dtype::F64,
+        "HalfStorage" => Dtype::F16,
+        "BFloat16Storage" => Dtype::BF16,
+        "LongStorage" => Dtype::I64,
+        "IntStorage" => Dtype::I32,
+        "ShortStorage" => Dtype::I16,
+        "CharStorage" => Dtype::I8,
+        "ByteStorage" | "UntypedStorage" => Dtype::U8,
+        "BoolStorage" => Dtype::BOOL,
+        _ => return None,
+    })
 }
 
 /// A value on the machine's stack; composite ones are [`Node`]s.
@@ -61,7 +76,7 @@ pub(super) enum Value<'a> {
     Float(f64),
     Text(&'a str),
     Bytes(&'a [u8]),
-    Global(Global),
+    Global(Global<'a>),
     Node(usize),
 }
 
@@ -71,13 +86,26 @@ pub(super) enum Node<'a> {
     Tuple(Vec<Value<'a>>),
     List(Vec<Value<'a>>),
     Dict(Vec<(Value<'a>, Value<'a>)>),
-    /// A call in Python.
+    /// A call of a known function in Python.
     Call {
-        function: Global,
+        function: Global<'a>,
         arguments: Value<'a>,
     },
+    /// The result of any other call: what it was filled with afterwards.
+    Object(PythonObject<'a>),
     /// A reference to something outside the pickle: a storage.
     Persistent(Value<'a>),
+}
+
+/// A Python object of a class that is not known here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct PythonObject<'a> {
+    /// Module and name of its class or of the function that returned it.
+    pub(super) class: Option<(&'a str, &'a str)>,
+    /// Entries, if it is a dict of its own class.
+    pub(super) entries: Vec<(Value<'a>, Value<'a>)>,
+    /// Its attributes: usually a dict.
+    pub(super) state: Option<Value<'a>>,
 }
 
 /// A parsed pickle.
@@ -89,19 +117,14 @@ pub(super) struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
 }
 
-/// Why a pickle was not read.
+/// Why a pickle is not well-formed, or which features it uses that checkpoints do not use.
 #[derive(Debug, PartialEq)]
-pub(super) enum PickleError {
-    /// It refers to an unknown `module.name`.
-    Global(String),
-    /// It is not well-formed, or uses features that state dicts do not use.
-    Malformed(String),
-}
+pub(super) struct Malformed(pub(super) String);
 
-type Result<T> = std::result::Result<T, PickleError>;
+type Result<T> = std::result::Result<T, Malformed>;
 
 fn malformed<T>(why: impl Into<String>) -> Result<T> {
-    Err(PickleError::Malformed(why.into()))
+    Err(Malformed(why.into()))
 }
 
 impl<'a> Pickle<'a> {
@@ -152,6 +175,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     nodes: Vec<Node<'a>>,
+    /// Entries that were copied from lists.
+    copied: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -162,6 +187,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             nodes: Vec::new(),
+            copied: 0,
         }
     }
 
@@ -192,10 +218,8 @@ impl<'a> Machine<'a> {
             b'K' => Value::Integer(u8::from_le_bytes(self.take()?).into()),
             b'M' => Value::Integer(u16::from_le_bytes(self.take()?).into()),
             b'J' => Value::Integer(i32::from_le_bytes(self.take()?).into()),
-            0x8a => {
-                let [len] = self.take()?;
-                integer(self.take_slice(len.into())?)
-            }
+            0x8a => integer(self.slice_with_len::<1>()?),
+            0x8b => integer(self.slice_with_len::<4>()?),
             b'G' => Value::Float(f64::from_be_bytes(self.take()?)),
             b'X' => self.text_with_len::<4>()?,
             0x8c => self.text_with_len::<1>()?,
@@ -204,6 +228,7 @@ impl<'a> Machine<'a> {
             b'T' => self.text_with_len::<4>()?,
             b'C' => Value::Bytes(self.slice_with_len::<1>()?),
             b'B' => Value::Bytes(self.slice_with_len::<4>()?),
+            0x8e | 0x96 => Value::Bytes(self.slice_with_len::<8>()?),
             b'h' => {
                 let index = u8::from_le_bytes(self.take()?);
                 self.recall(index.into())?
@@ -228,8 +253,8 @@ impl<'a> Machine<'a> {
                 let items = self.pop_to_mark()?;
                 self.push_node(Node::Tuple(items));
             }
-            b']' => self.push_node(Node::List(Vec::new())),
-            b'l' => {
+            b']' | 0x8f => self.push_node(Node::List(Vec::new())), // a set is a list here
+            b'l' | 0x91 => {
                 let items = self.pop_to_mark()?;
                 self.push_node(Node::List(items));
             }
@@ -237,7 +262,7 @@ impl<'a> Machine<'a> {
                 let item = self.pop()?;
                 self.extend_list([item])?;
             }
-            b'e' => {
+            b'e' | 0x90 => {
                 let items = self.pop_to_mark()?;
                 self.extend_list(items)?;
             }
@@ -279,7 +304,11 @@ impl<'a> Machine<'a> {
                 _ => malformed("a global whose name is no text"),
             },
             b'R' | 0x81 => self.call(),
-            b'b' => self.pop().map(drop), // BUILD: attributes of an object, such as a dict's `_metadata`
+            0x92 => {
+                self.pop()?; // the named arguments
+                self.call()
+            }
+            b'b' => self.build(),
             b'Q' => {
                 let id = self.pop()?;
                 self.push_node(Node::Persistent(id));
@@ -298,30 +327,64 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let Some(global) = Global::resolve(module, name) else {
-            return Err(PickleError::Global(format!("{module}.{name}")));
-        };
-        self.stack.push(Value::Global(global));
+    fn global(&mut self, module: &'a str, name: &'a str) -> Result<()> {
+        self.stack.push(Value::Global(Global::resolve(module, name)));
         Ok(())
     }
 
     fn call(&mut self) -> Result<()> {
-        let arguments = self.pop()?;
-        let Value::Global(function) = self.pop()? else {
-            return malformed("a call of something that is no function");
-        };
-        let node = match function {
-            Global::OrderedDict => Node::Dict(Vec::new()),
-            function => Node::Call { function, arguments },
+        let (arguments, callee) = (self.pop()?, self.pop()?);
+        let node = match callee {
+            Value::Global(Global::OrderedDict) => Node::Dict(self.ordered_dict(arguments)?),
+            Value::Global(Global::Foreign { module, name }) => Node::Object(PythonObject {
+                class: Some((module, name)),
+                ..PythonObject::default()
+            }),
+            Value::Global(function) => Node::Call { function, arguments },
+            _ => Node::Object(PythonObject::default()),
         };
         self.push_node(node);
+        Ok(())
+    }
+
+    /// The entries of `OrderedDict([[key, value], ...])`, as Python 2 writes it; no entries for `OrderedDict()`.
+    fn ordered_dict(&mut self, arguments: Value<'a>) -> Result<Vec<(Value<'a>, Value<'a>)>> {
+        let items = |value| match value {
+            Value::Node(index) => match &self.nodes[index] {
+                Node::List(items) | Node::Tuple(items) => items.as_slice(),
+                _ => &[],
+            },
+            _ => &[],
+        };
+        let pairs = items(arguments).first().map_or(&[][..], |pairs| items(*pairs));
+        let entries: Vec<_> = pairs
+            .iter()
+            .filter_map(|pair| match items(*pair) {
+                [key, value] => Some((*key, *value)),
+                _ => None,
+            })
+            .collect();
+        // The same list can be the argument of many calls.
+        self.copied += entries.len();
+        if self.copied > MAX_INSTRUCTIONS {
+            return malformed("more entries than a state dict needs");
+        }
+        Ok(entries)
+    }
+
+    /// Gives the object its attributes. Those of a dict, such as `_metadata`, are of no use here.
+    fn build(&mut self) -> Result<()> {
+        let state = self.pop()?;
+        if let Node::Object(object) = self.top_node()? {
+            object.state = Some(state);
+        }
         Ok(())
     }
 
     fn extend_list(&mut self, items: impl IntoIterator<Item = Value<'a>>) -> Result<()> {
         match self.top_node()? {
             Node::List(list) => list.extend(items),
+            Node::Object(_) => {}
             _ => return malformed("items for something that is no list"),
         }
         Ok(())
@@ -330,6 +393,7 @@ impl<'a> Machine<'a> {
     fn extend_dict(&mut self, entries: Vec<(Value<'a>, Value<'a>)>) -> Result<()> {
         match self.top_node()? {
             Node::Dict(dict) => dict.extend(entries),
+            Node::Object(object) => object.entries.extend(entries),
             _ => return malformed("entries for something that is no dict"),
         }
         Ok(())
@@ -422,8 +486,10 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Text; bytes where it is not UTF-8, as Python 2's strings may be.
     fn text_with_len<const N: usize>(&mut self) -> Result<Value<'a>> {
-        Ok(Value::Text(utf8(self.slice_with_len::<N>()?)?))
+        let bytes = self.slice_with_len::<N>()?;
+        Ok(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text))
     }
 
     fn line(&mut self) -> Result<&'a str> {
@@ -432,14 +498,10 @@ impl<'a> Machine<'a> {
         };
         let line = self.take_slice(end)?;
         self.take::<1>()?;
-        utf8(line)
-    }
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        Err(_) => malformed("text that is not UTF-8"),
+        match std::str::from_utf8(line) {
+            Ok(text) => Ok(text),
+            Err(_) => malformed("a name that is not UTF-8"),
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! The index of a `.safetensors` file.
 
-use super::WeightsErrorKind;
 use super::tensor::Tensor;
+use super::{Index, WeightsErrorKind};
 use safetensors::SafeTensors;
-use std::collections::BTreeMap;
 
 /// Whether the file starts with a length and a JSON object.
 pub(super) fn recognizes(file: &[u8]) -> bool {
@@ -11,7 +10,7 @@ pub(super) fn recognizes(file: &[u8]) -> bool {
 }
 
 /// The tensors by name.
-pub(super) fn index(file: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
+pub(super) fn index(file: &[u8]) -> Result<Index, WeightsErrorKind> {
     let (header, metadata) =
         SafeTensors::read_metadata(file).map_err(|error| WeightsErrorKind::Damaged(error.to_string()))?;
     let data = size_of::<u64>() + header;
@@ -20,5 +19,8 @@ pub(super) fn index(file: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsErro
         let tensor = Tensor::contiguous(info.dtype, info.shape.clone(), data + start..data + end);
         (name, tensor)
     });
-    Ok(tensors.collect())
+    Ok(Index {
+        tensors: tensors.collect(),
+        ..Index::default()
+    })
 }

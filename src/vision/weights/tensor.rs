@@ -8,27 +8,49 @@ use std::ops::Range;
 /// PyTorch's limit of dimensions.
 const MAX_RANK: usize = 64;
 
-/// A tensor in a mapped file, checked to be within it.
+/// The order of the bytes of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ByteOrder {
+    Little,
+    Big,
+}
+
+/// A tensor in a file, checked to be within it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tensor {
     pub(super) dtype: Dtype,
+    order: ByteOrder,
     pub(super) shape: Vec<usize>,
     /// In elements. PyTorch saves views (transposed tensors, slices) as such.
     strides: Vec<usize>,
+    /// The index of the bytes that the range is of.
+    pub(super) part: usize,
     /// From the first element to the end of the last one.
-    bytes: Range<usize>,
+    pub(super) bytes: Range<usize>,
 }
 
 impl Tensor {
-    /// A contiguous row-major tensor that fills `bytes`.
+    /// A contiguous row-major tensor that fills `bytes` of the first part.
     pub(super) fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: Range<usize>) -> Self {
         let strides = row_major_strides(&shape);
         Self {
             dtype,
+            order: ByteOrder::Little,
             shape,
             strides,
+            part: 0,
             bytes,
         }
+    }
+
+    /// The same tensor with the bytes of its numbers in this order.
+    pub(super) fn in_order(self, order: ByteOrder) -> Self {
+        Self { order, ..self }
+    }
+
+    /// The number of elements; saturating.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().fold(1, |len, &side| len.saturating_mul(side))
     }
 
     /// A view of `storage` at an offset in elements; `None` if it is not within the storage.
@@ -43,23 +65,25 @@ impl Tensor {
         let count = shape
             .iter()
             .try_fold(1_usize, |count, &side| count.checked_mul(side))?;
-        // A stride of 0 repeats elements: reading them must not take more memory than the file is long.
-        if shape.len() > MAX_RANK || count > storage.len() / element {
+        if shape.len() > MAX_RANK {
             return None;
         }
         let elements = if count == 0 { 0 } else { reach(&shape, &strides)? };
         let start = offset.checked_mul(element)?.checked_add(storage.start)?;
         let end = elements.checked_mul(element)?.checked_add(start)?;
         (shape.len() == strides.len() && end <= storage.end).then_some(Self {
-            dtype,
-            shape,
             strides,
-            bytes: start..end,
+            ..Self::contiguous(dtype, shape, start..end)
         })
     }
 
-    /// The values in row-major order; `None` if they are not floating-point numbers.
-    pub(super) fn values(&self, file: &[u8]) -> Option<Vec<f32>> {
+    /// Whether reading the values takes more memory than its part: a stride of 0 repeats elements.
+    pub(super) fn is_repeated(&self, part: &[u8]) -> bool {
+        self.len() > part.len() / element_bytes(self.dtype)
+    }
+
+    /// The values in row-major order; `None` if they are not floating-point numbers, or repeated.
+    pub(super) fn values(&self, part: &[u8]) -> Option<Vec<f32>> {
         let read = match self.dtype {
             Dtype::F16 => floats::read_f16,
             Dtype::BF16 => floats::read_bf16,
@@ -67,12 +91,24 @@ impl Tensor {
             Dtype::F64 => floats::read_f64,
             _ => return None,
         };
-        let mut reached = vec![0.0; self.bytes.len() / element_bytes(self.dtype)];
-        read(&file[self.bytes.clone()], &mut reached);
+        if self.is_repeated(part) {
+            return None;
+        }
+        let element = element_bytes(self.dtype);
+        let bytes = &part[self.bytes.clone()];
+        let mut reached = vec![0.0; bytes.len() / element];
+        match self.order {
+            ByteOrder::Little => read(bytes, &mut reached),
+            ByteOrder::Big => {
+                let mut bytes = bytes.to_vec();
+                bytes.chunks_exact_mut(element).for_each(<[u8]>::reverse);
+                read(&bytes, &mut reached);
+            }
+        }
         if self.strides == row_major_strides(&self.shape) || reached.is_empty() {
             return Some(reached);
         }
-        let mut values = Vec::with_capacity(self.shape.iter().product());
+        let mut values = Vec::with_capacity(self.len());
         gather(&reached, &self.shape, &self.strides, &mut values);
         Some(values)
     }
@@ -109,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn big_endian_values_are_reversed() {
+        let file = [0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0]; // 1 and -2
+        let tensor = Tensor::contiguous(Dtype::F32, vec![2], 0..8).in_order(ByteOrder::Big);
+        assert_eq!(tensor.values(&file).unwrap(), [1.0, -2.0]);
+    }
+
+    #[test]
     fn views_beyond_their_storage_are_rejected() {
         let storage = 3..3 + 7 * 4;
         let view = |shape: &[usize], strides: &[usize], offset| {
@@ -120,9 +163,10 @@ mod tests {
         assert!(view(&[2], &[usize::MAX], 0).is_none());
         assert!(view(&[usize::MAX, 2], &[0, 0], 0).is_none());
         assert!(view(&[2], &[1, 1], 0).is_none());
+        let repeated = view(&[8], &[0], 0).unwrap();
         assert!(
-            view(&[8], &[0], 0).is_none(),
-            "more elements than the storage has"
+            repeated.values(&[0; 31]).is_none(),
+            "more elements than the file has"
         );
         assert!(view(&[1; 65], &[1; 65], 0).is_none());
         assert!(view(&[0], &[1], 7).is_some());

@@ -1,74 +1,83 @@
-//! The index of a PyTorch state dict: the zip format (since 1.6) and the legacy format.
+//! The index of a PyTorch checkpoint: the zip format (since 1.6) and the legacy format.
 //!
-//! Both have a pickle of `{name: tensor}`, where a tensor is a view (offset, shape, strides) of a storage outside the
-//! pickle. In the zip format, each storage is an entry `<archive>/data/<key>`. The legacy format is a sequence of pickles
-//! (magic number, protocol, system, the object, the storages' keys), followed by the storages, each a number of elements
-//! (8 bytes, little-endian) and its data.
+//! Both have a pickle of an object, and in it tensors, each a view (offset, shape, strides) of a storage outside the pickle.
+//! In the zip format, each storage is an entry `<archive>/data/<key>`. The legacy format is a sequence of pickles (magic
+//! number, protocol, system, the object, the storages' keys), followed by the storages, each a number of elements (8 bytes,
+//! little-endian) and its data.
 //! Source: `torch/serialization.py`, functions `_save`, `_legacy_save`.
+//!
+//! A tensor is named by the keys on the way to it: `state_dict.features.0.weight`.
 
-use super::WeightsErrorKind;
-use super::pickle::{Global, Node, Pickle, PickleError, Value};
-use super::tensor::{Tensor, element_bytes};
+use super::archive::{self, Archive, damaged};
+use super::pickle::{Global, Malformed, Node, Pickle, Value};
+use super::tensor::{ByteOrder, Tensor, element_bytes};
+use super::{Index, WeightsErrorKind};
 use safetensors::Dtype;
-use std::collections::{BTreeMap, HashMap};
-use std::io::{Cursor, Read};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use zip::{CompressionMethod, ZipArchive};
 
-type Index = BTreeMap<String, Tensor>;
 type Result<T> = std::result::Result<T, WeightsErrorKind>;
 
 /// `0x1950a86a20f9469cfc6c` in a pickle.
 const LEGACY_MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const LEGACY_PROTOCOL: i64 = 1001;
-/// Larger than any pickle of a state dict, which does not contain the tensors' values.
-const LARGEST_PICKLE: u64 = 64 << 20;
-/// The usual keys of the state dict in a checkpoint.
-const NESTED_UNDER: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
+/// Deeper than the objects of any checkpoint; a module in a module is two.
+const MAX_DEPTH: usize = 64;
+/// More than the names in any checkpoint.
+const MAX_NAME_BYTES: usize = 64 << 20;
+/// A module's attributes, which its state dict does not name.
+const IN_MODULES: [&str; 3] = ["_modules", "_parameters", "_buffers"];
 
-pub(super) fn recognizes_zip(file: &[u8]) -> bool {
-    file.starts_with(b"PK\x03\x04")
-}
-
+/// Whether the file starts with the magic number. From protocol 4 on, a frame with its length is before it.
 pub(super) fn recognizes_legacy(file: &[u8]) -> bool {
+    const PROTOCOL: u8 = 0x80;
+    const FRAME: u8 = 0x95;
     const LONG1: u8 = 0x8a;
-    file.first() == Some(&0x80)
-        && file.get(2..4) == Some(&[LONG1, LEGACY_MAGIC.len() as u8])
-        && file.get(4..4 + LEGACY_MAGIC.len()) == Some(LEGACY_MAGIC)
-}
-
-impl From<PickleError> for WeightsErrorKind {
-    fn from(error: PickleError) -> Self {
-        match error {
-            PickleError::Global(name) => Self::ForeignGlobal(name),
-            PickleError::Malformed(why) => Self::Damaged(format!("its pickle is malformed: {why}")),
-        }
-    }
-}
-
-/// The tensors by name of a zip file.
-pub(super) fn index_zip(file: &[u8]) -> Result<Index> {
-    let mut archive = ZipArchive::new(Cursor::new(file)).map_err(damaged)?;
-    let folder = archive_folder(&archive)?;
-    if let Some(order) = read_entry(&mut archive, &format!("{folder}/byteorder"))?
-        && order != b"little"
-    {
-        return Err(WeightsErrorKind::BigEndian);
-    }
-    let Some(bytes) = read_entry(&mut archive, &format!("{folder}/data.pkl"))? else {
-        return Err(without_pickle());
+    let Some(([PROTOCOL, _], rest)) = file.split_first_chunk() else {
+        return false;
     };
-    let pickle = Pickle::read(&bytes)?;
+    let rest = match rest.split_first_chunk::<9>() {
+        Some(([FRAME, ..], rest)) => rest,
+        _ => rest,
+    };
+    let magic = rest.strip_prefix(&[LONG1, LEGACY_MAGIC.len() as u8]);
+    magic.is_some_and(|magic| magic.starts_with(LEGACY_MAGIC))
+}
+
+impl From<Malformed> for WeightsErrorKind {
+    fn from(Malformed(why): Malformed) -> Self {
+        Self::Damaged(format!("its pickle is malformed: {why}"))
+    }
+}
+
+/// The folder of all entries, which PyTorch names after the file.
+pub(super) fn folder(names: &[String]) -> Option<&str> {
+    names.iter().find_map(|name| name.strip_suffix("/data.pkl"))
+}
+
+/// The tensors of a zip file, whose entries are in `folder`.
+pub(super) fn index_zip(file: &[u8], archive: &mut Archive<'_>, folder: &str) -> Result<Index> {
+    let order = match archive::read_entry(archive, &format!("{folder}/byteorder"))? {
+        Some(order) if order != b"little" => ByteOrder::Big,
+        _ => ByteOrder::Little,
+    };
+    // Not copied: arrays beside the weights can make it as large as these.
+    let pickle = archive::uncompressed_range(archive, &format!("{folder}/data.pkl"))?;
+    let pickle = file
+        .get(pickle)
+        .ok_or_else(|| damaged("its pickle is beyond its end"))?;
+    let pickle = Pickle::read(pickle)?;
     let mut storages = HashMap::new();
-    for storage in storages_of(&pickle)? {
-        let range = stored_range(&mut archive, &format!("{folder}/data/{}", storage.key))?;
+    for storage in storages_of(&pickle) {
+        let range = archive::uncompressed_range(archive, &format!("{folder}/data/{}", storage.key))?;
         let range = storage.checked(range, file.len())?;
         storages.insert(storage.key, range);
     }
-    tensors(&pickle, &storages)
+    Tree::new(&pickle, &storages, order).index()
 }
 
-/// The tensors by name of a legacy file.
+/// The tensors of a legacy file.
 pub(super) fn index_legacy(file: &[u8]) -> Result<Index> {
     let mut rest = file;
     let mut next = || -> Result<Pickle<'_>> {
@@ -82,13 +91,15 @@ pub(super) fn index_legacy(file: &[u8]) -> Result<Index> {
         return Err(damaged(format!("legacy protocol {:?}", protocol.root)));
     }
     let system = next()?;
-    if entry(&system, system.root, "little_endian") == Some(Value::Bool(false)) {
-        return Err(WeightsErrorKind::BigEndian);
-    }
+    let order = match entry(&system, system.root, "little_endian") {
+        Some(Value::Bool(false)) => ByteOrder::Big,
+        _ => ByteOrder::Little,
+    };
     let object = next()?;
     let keys = next()?;
     let data = file.len() - rest.len();
-    tensors(&object, &legacy_storages(file, data, &object, &keys)?)
+    let storages = legacy_storages(file, data, &object, &keys)?;
+    Tree::new(&object, &storages, order).index()
 }
 
 fn legacy_storages<'a>(
@@ -98,7 +109,7 @@ fn legacy_storages<'a>(
     keys: &Pickle<'a>,
 ) -> Result<HashMap<&'a str, Range<usize>>> {
     const COUNT_BYTES: usize = size_of::<u64>();
-    let known: HashMap<_, _> = storages_of(object)?.into_iter().map(|s| (s.key, s)).collect();
+    let known: HashMap<_, _> = storages_of(object).into_iter().map(|s| (s.key, s)).collect();
     let Some(Node::List(keys)) = keys.node(keys.root) else {
         return Err(damaged("the list of storages is missing"));
     };
@@ -158,56 +169,138 @@ impl<'a> Storage<'a> {
     }
 }
 
-/// The distinct storages of the pickle.
-fn storages_of<'a>(pickle: &Pickle<'a>) -> Result<Vec<Storage<'a>>> {
-    let mut storages: HashMap<&str, Storage<'a>> = HashMap::new();
-    for node in pickle.nodes() {
-        let Node::Persistent(id) = node else { continue };
-        let storage = Storage::parse(pickle, *id).ok_or_else(|| {
-            WeightsErrorKind::NotAStateDict(
-                "its references to data are those of PyTorch before 0.4".to_owned(),
-            )
-        })?;
-        storages.insert(storage.key, storage);
-    }
-    Ok(storages.into_values().collect())
+/// The distinct storages of the pickle. Those of types that no network has are left out.
+fn storages_of<'a>(pickle: &Pickle<'a>) -> Vec<Storage<'a>> {
+    let ids = pickle.nodes().filter_map(|node| match node {
+        Node::Persistent(id) => Storage::parse(pickle, *id),
+        _ => None,
+    });
+    let storages: HashMap<&str, Storage<'a>> = ids.map(|storage| (storage.key, storage)).collect();
+    storages.into_values().collect()
 }
 
-/// The tensors of the state dict, each checked to be within its storage.
-fn tensors<'a>(pickle: &Pickle<'a>, storages: &HashMap<&'a str, Range<usize>>) -> Result<Index> {
-    let mut index = Index::new();
-    for &(key, value) in state_dict(pickle)? {
-        let (Value::Text(name), Value::Node(_)) = (key, value) else {
-            continue; // some files have counters beside tensors
+/// The walk over all objects of a pickle.
+struct Tree<'p, 'a> {
+    pickle: &'p Pickle<'a>,
+    storages: &'p HashMap<&'a str, Range<usize>>,
+    order: ByteOrder,
+    /// Objects are walked once, though others may refer to them many times, or to those around them.
+    walked: HashSet<usize>,
+    depth: usize,
+    name_bytes: usize,
+    index: Index,
+}
+
+impl<'p, 'a> Tree<'p, 'a> {
+    fn new(pickle: &'p Pickle<'a>, storages: &'p HashMap<&'a str, Range<usize>>, order: ByteOrder) -> Self {
+        Self {
+            pickle,
+            storages,
+            order,
+            walked: HashSet::new(),
+            depth: 0,
+            name_bytes: 0,
+            index: Index::default(),
+        }
+    }
+
+    /// The tensors by name.
+    fn index(mut self) -> Result<Index> {
+        self.walk(self.pickle.root, &mut Vec::new())?;
+        if self.index.tensors.is_empty() {
+            return Err(WeightsErrorKind::NotAStateDict(self.description()));
+        }
+        Ok(self.index)
+    }
+
+    fn walk(&mut self, value: Value<'a>, path: &mut Vec<Cow<'a, str>>) -> Result<()> {
+        if let Some(parts) = TensorParts::parse(self.pickle, value) {
+            return self.add(parts, path);
+        }
+        let Value::Node(number) = value else {
+            return Ok(());
         };
-        let Some(parts) = TensorParts::parse(pickle, value) else {
-            continue;
+        if self.depth == MAX_DEPTH || !self.walked.insert(number) {
+            return Ok(());
+        }
+        self.depth += 1;
+        let pickle = self.pickle;
+        match pickle.node(value) {
+            Some(Node::Dict(entries)) => self.walk_entries(entries, path)?,
+            Some(Node::Object(object)) => {
+                self.walk_entries(&object.entries, path)?;
+                let attributes = object.state.and_then(|state| pickle.dict(state));
+                self.walk_entries(attributes.unwrap_or_default(), path)?;
+            }
+            Some(Node::List(items) | Node::Tuple(items)) => {
+                for (number, item) in (0..).zip(items) {
+                    self.walk_entry(Value::Integer(number), *item, path)?;
+                }
+            }
+            _ => {}
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn walk_entries(
+        &mut self,
+        entries: &[(Value<'a>, Value<'a>)],
+        path: &mut Vec<Cow<'a, str>>,
+    ) -> Result<()> {
+        let mut entries = entries.iter();
+        entries.try_for_each(|&(key, value)| self.walk_entry(key, value, path))
+    }
+
+    fn walk_entry(&mut self, key: Value<'a>, value: Value<'a>, path: &mut Vec<Cow<'a, str>>) -> Result<()> {
+        let key = match key {
+            Value::Text(key) if IN_MODULES.contains(&key) => return self.walk(value, path),
+            Value::Text(key) => Cow::Borrowed(key),
+            Value::Integer(key) => Cow::Owned(key.to_string()),
+            _ => return Ok(()),
         };
+        path.push(key);
+        self.walk(value, path)?;
+        path.pop();
+        Ok(())
+    }
+
+    fn add(&mut self, parts: TensorParts<'a>, path: &[Cow<'a, str>]) -> Result<()> {
+        // A key of any length may be part of many names.
+        self.name_bytes += path.iter().map(|key| key.len() + 1).sum::<usize>();
+        if self.name_bytes > MAX_NAME_BYTES {
+            return Err(damaged("the names of its tensors are far too long"));
+        }
+        let name = path.join(".");
         let tensor = parts
-            .tensor(storages)
+            .tensor(self.storages)
             .ok_or_else(|| damaged(format!("tensor {name:?} reaches beyond its storage")))?;
-        index.insert(name.to_owned(), tensor);
+        let tensor = tensor.in_order(self.order);
+        self.index.tensors.entry(name).or_insert(tensor);
+        Ok(())
     }
-    Ok(index)
-}
 
-/// The first dict, from the top, that holds tensors.
-fn state_dict<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<&'p [(Value<'a>, Value<'a>)]> {
-    let nested = NESTED_UNDER
-        .iter()
-        .filter_map(|key| entry(pickle, pickle.root, key));
-    std::iter::once(pickle.root)
-        .chain(nested)
-        .filter_map(|value| pickle.dict(value))
-        .find(|dict| dict.iter().any(|(_, value)| is_tensor(pickle, *value)))
-        .ok_or_else(|| {
-            let keys = NESTED_UNDER.join("\", \"");
-            WeightsErrorKind::NotAStateDict(format!("no tensors at the top, nor under \"{keys}\""))
-        })
-}
-
-fn is_tensor<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> bool {
-    TensorParts::parse(pickle, value).is_some()
+    /// What an object without tensors is.
+    fn description(&self) -> String {
+        const SHOWN: usize = 8;
+        const MOST: usize = 40;
+        match self.pickle.node(self.pickle.root) {
+            Some(Node::Dict(entries)) => {
+                let keys = entries.iter().filter_map(|(key, _)| match key {
+                    Value::Text(key) => Some(format!("{:?}", key.chars().take(MOST).collect::<String>())),
+                    _ => None,
+                });
+                let keys: Vec<String> = keys.take(SHOWN).collect();
+                format!("its keys are {}", keys.join(", "))
+            }
+            Some(Node::Object(object)) => {
+                let (module, name) = object.class.unwrap_or(("a", "call"));
+                let function: String = format!("{module}.{name}").chars().take(MOST).collect();
+                format!("it is what {function:?} returns in Python, and nothing in a file is run here")
+            }
+            _ => "it is no dict".to_owned(),
+        }
+    }
 }
 
 fn entry<'a>(pickle: &Pickle<'a>, dict: Value<'a>, key: &str) -> Option<Value<'a>> {
@@ -228,8 +321,14 @@ impl<'a> TensorParts<'a> {
     fn parse(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Self> {
         let (function, arguments) = called(pickle, value)?;
         // A parameter has a tensor as its first argument, never another parameter.
-        let (function, arguments) = match function {
-            Global::Parameter => called(pickle, *arguments.first()?)?,
+        let (function, arguments) = match (function, arguments) {
+            (Global::Parameter, [tensor, ..]) => called(pickle, *tensor)?,
+            _ => (function, arguments),
+        };
+        let (function, arguments) = match (function, arguments) {
+            (Global::TensorOfType, [Value::Global(function), _, arguments, ..]) => {
+                (*function, pickle.tuple(*arguments)?)
+            }
             _ => (function, arguments),
         };
         let (Global::Tensor, [storage, Value::Integer(offset), shape, strides, ..]) = (function, arguments)
@@ -253,7 +352,7 @@ impl<'a> TensorParts<'a> {
     }
 }
 
-fn called<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Option<(Global, &'p [Value<'a>])> {
+fn called<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Option<(Global<'a>, &'p [Value<'a>])> {
     match pickle.node(value)? {
         Node::Call { function, arguments } => Some((*function, pickle.tuple(*arguments)?)),
         _ => None,
@@ -271,70 +370,4 @@ fn sizes<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Vec<usize>> {
         _ => None,
     };
     pickle.tuple(value)?.iter().map(size).collect()
-}
-
-type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
-
-/// The folder of all entries; PyTorch names it after the file.
-fn archive_folder(archive: &Archive<'_>) -> Result<String> {
-    let mut names = archive.file_names().filter_map(|name| name.ok());
-    if let Some(name) = names.find(|name| name.ends_with("/constants.pkl") || name.contains("/code/")) {
-        return Err(WeightsErrorKind::TorchScript(name.into_owned()));
-    }
-    archive
-        .file_names()
-        .filter_map(|name| name.ok())
-        .find_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
-        .ok_or_else(|| not_weights_itself(archive))
-}
-
-/// The error for other archives, such as Python packages, perhaps with a file of weights inside.
-fn not_weights_itself(archive: &Archive<'_>) -> WeightsErrorKind {
-    const WEIGHTS: [&str; 4] = [".pth", ".pt", ".safetensors", ".h5"];
-    let mut names = archive.file_names().filter_map(|name| name.ok());
-    match names.find(|name| WEIGHTS.iter().any(|ending| name.ends_with(ending))) {
-        Some(name) => WeightsErrorKind::Packed(name.into_owned()),
-        None => without_pickle(),
-    }
-}
-
-fn without_pickle() -> WeightsErrorKind {
-    WeightsErrorKind::NotAStateDict("its archive has no data.pkl".to_owned())
-}
-
-/// The content of a small entry, if there is one of this name.
-fn read_entry(archive: &mut Archive<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-    let Some(index) = archive.index_for_name(name) else {
-        return Ok(None);
-    };
-    let entry = archive.by_index(index).map_err(damaged)?;
-    if entry.size() > LARGEST_PICKLE {
-        return Err(WeightsErrorKind::NotAStateDict(format!(
-            "{name:?} is far too large"
-        )));
-    }
-    let mut contents = Vec::new();
-    let mut entry = entry.take(LARGEST_PICKLE);
-    entry.read_to_end(&mut contents).map_err(damaged)?;
-    Ok(Some(contents))
-}
-
-/// The range of an entry's bytes in the file. PyTorch never compresses them.
-fn stored_range(archive: &mut Archive<'_>, name: &str) -> Result<Range<usize>> {
-    let index = archive
-        .index_for_name(name)
-        .ok_or_else(|| damaged(format!("entry {name:?} is missing")))?;
-    let entry = archive.by_index_raw(index).map_err(damaged)?;
-    if entry.compression() != CompressionMethod::Stored {
-        return Err(WeightsErrorKind::Compressed(name.to_owned()));
-    }
-    let range = entry.data_start().and_then(|start| {
-        let end = start.checked_add(entry.size())?;
-        Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
-    });
-    range.ok_or_else(|| damaged(format!("entry {name:?} has no data")))
-}
-
-fn damaged(why: impl ToString) -> WeightsErrorKind {
-    WeightsErrorKind::Damaged(why.to_string())
 }

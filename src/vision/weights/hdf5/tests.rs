@@ -3,7 +3,7 @@
 use super::*;
 use crate::vision::weights::{Naming, WeightFile, WeightsError};
 use proptest::prelude::*;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -46,6 +46,46 @@ fn files_of_all_versions_have_the_same_names_and_values() {
 }
 
 #[test]
+fn weights_of_keras_3_have_the_names_of_layers() {
+    let file = open("named.weights.h5").unwrap();
+    let names: Vec<_> = file.names().collect();
+    assert_eq!(
+        names,
+        [
+            "conv/bias",
+            "conv/kernel",
+            "functional/batch_normalization_1/beta",
+            "functional/batch_normalization_1/moving_mean",
+            "functional/batch_normalization_1/moving_variance",
+            "functional/conv2d_1/kernel",
+            "functional/conv2d_2/kernel",
+            "functional/half/kernel",
+            "separable/bias",
+            "separable/depthwise_kernel",
+            "separable/pointwise_kernel",
+        ]
+    );
+    for (tensor, shape, first, count) in [
+        ("conv/kernel", &[1, 1, 3, 4][..], 0, 12),
+        ("conv/bias", &[4], 100, 4),
+        ("functional/conv2d_1/kernel", &[1, 1, 1, 2], 200, 2),
+        ("functional/conv2d_2/kernel", &[1, 1, 1, 2], 300, 2),
+        ("functional/batch_normalization_1/moving_variance", &[2], 400, 2),
+    ] {
+        let expected: Vec<f32> = (first..first + count).map(|value| value as f32).collect();
+        assert_eq!(file.get(tensor, shape).unwrap(), expected, "{tensor}");
+    }
+    assert_eq!(
+        file.get("functional/half/kernel", &[1, 3]).unwrap(),
+        [1.0, -2.0, 0.5]
+    );
+    assert_eq!(
+        file.get("separable/bias", &[4]).unwrap(),
+        [100.0, 101.0, 102.0, 103.0]
+    );
+}
+
+#[test]
 fn compressed_and_unnamed_tensors_are_rejected() {
     let compressed = open("compressed.h5").unwrap_err();
     assert!(
@@ -62,8 +102,7 @@ fn compressed_and_unnamed_tensors_are_rejected() {
 
 /// The number of tensors in the file, after reading their values.
 fn read_all(bytes: &[u8]) -> Result<usize, WeightsErrorKind> {
-    let file = Hdf5File::from_bytes(bytes).map_err(damaged)?;
-    let tensors = tensors(&file, bytes.len())?;
+    let tensors = index(&Window::new(bytes.to_vec()), &BTreeMap::new())?.tensors;
     for tensor in tensors.values() {
         let _ = tensor.values(bytes);
     }
@@ -83,7 +122,7 @@ fn truncated_file_is_an_error_or_has_all_its_tensors() {
 proptest! {
     #[test]
     fn damaged_files_never_panic(
-        name in prop::sample::select(vec!["keras_1.h5", "saved_model.h5"]),
+        name in prop::sample::select(vec!["keras_1.h5", "saved_model.h5", "named.weights.h5"]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let mut bytes = std::fs::read(sample(name)).unwrap();

@@ -1,0 +1,301 @@
+//! The search for a network's tensors in a file: which source's names they have, under which prefix, and whether they are
+//! all that is there.
+
+use super::architecture::{Architecture, LayerSpec};
+use super::{BackboneError, BackboneKind, holdings};
+use crate::vision::preprocess::Preprocessing;
+use crate::vision::weights::layout::{Kernel, Naming, conv_rows};
+use crate::vision::weights::state_dict::{Spelling, StateDict};
+use crate::vision::weights::{WeightFile, WeightsError};
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+/// The publisher of weights, which decides the tensors' names and layout, and the preprocessing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WeightSource {
+    /// `keras.applications`
+    Keras,
+    /// `keras.applications`, with layers that Keras named itself, numbered from one.
+    KerasNumbered,
+    /// `torchvision.models`
+    Torchvision,
+    /// timm (`pytorch-image-models`)
+    Timm,
+    /// `efficientnet_pytorch` and the packages derived from it.
+    EfficientNetPytorch,
+}
+
+impl WeightSource {
+    pub(crate) fn naming(self) -> Naming {
+        match self {
+            Self::Keras | Self::KerasNumbered => Naming::Keras,
+            Self::Torchvision | Self::Timm | Self::EfficientNetPytorch => Naming::Torch,
+        }
+    }
+}
+
+/// A source of a network's weights, and what is known of its files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    pub(crate) source: WeightSource,
+    /// The children of the network's module, in order, where it is `nn.Sequential`-like: see [`Spelling::Numbered`].
+    pub(crate) children: &'static [&'static str],
+    /// Tensors that files have besides the network's. One `*` stands for any text.
+    pub(crate) unused: &'static [&'static str],
+    /// Weights under this source's names that were trained with another preprocessing.
+    pub(crate) trained_otherwise: &'static [TrainedOtherwise],
+}
+
+impl Published {
+    /// A source of which only the names are known.
+    pub(crate) const fn named(source: WeightSource) -> Self {
+        Self {
+            source,
+            children: &[],
+            unused: &[],
+            trained_otherwise: &[],
+        }
+    }
+}
+
+/// Weights that are recognized by their first layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrainedOtherwise {
+    pub(crate) name: &'static str,
+    /// The Euclidean norm of the first kernel's values for each input channel.
+    pub(crate) channel_norms: [f32; 3],
+    /// For images of this size.
+    pub(crate) preprocessing: fn(u32) -> Preprocessing,
+}
+
+/// In the files of all sources: counters of batch normalization, and of programs that count operations.
+const UNUSED: [&str; 3] = ["*num_batches_tracked", "*total_ops", "*total_params"];
+
+/// A network's tensors in a file.
+#[derive(Clone, Debug)]
+pub(super) struct Fit<'f> {
+    pub(super) architecture: Rc<Architecture>,
+    pub(super) tensors: StateDict<'f>,
+    published: &'static Published,
+    /// Tensors with the network's names and sizes, and those with its names.
+    score: (usize, usize),
+    /// The prefix of an average of the same network in the same file.
+    left_out: Option<&'f str>,
+}
+
+impl<'f> Fit<'f> {
+    /// The network's tensors in the file.
+    ///
+    /// # Errors
+    /// If the file has several copies of them that differ, or others of the same network.
+    pub(super) fn of(kind: BackboneKind, file: &'f WeightFile) -> Result<Self, BackboneError> {
+        let mut candidates = Self::candidates(kind, file).into_iter();
+        let Some(mut best) = candidates.next() else {
+            return Self::nearest(kind, file).map_err(|error| BackboneError::of_file(error, kind, file));
+        };
+        let path = || file.path().to_owned();
+        let is_rival = |other: &Self| other.score == best.score && !best.is_same_as(other);
+        match candidates.find(is_rival) {
+            Some(other) if other.tensors.is_average() == best.tensors.is_average() => {
+                return Err(BackboneError::SeveralCopies {
+                    backbone: kind,
+                    path: path(),
+                    copies: [&best, &other].map(|fit| fit.tensors.prefix().to_owned()),
+                });
+            }
+            other => best.left_out = other.map(|other| other.tensors.prefix()),
+        }
+        let foreign = best.foreign();
+        if let Some(tensor) = foreign.first() {
+            return Err(BackboneError::ForeignTensors {
+                backbone: kind,
+                path: path(),
+                count: foreign.len(),
+                tensor: tensor.to_string(),
+                holdings: holdings::describe(file, kind),
+            });
+        }
+        Ok(best)
+    }
+
+    pub(super) fn naming(&self) -> Naming {
+        self.published.source.naming()
+    }
+
+    /// Which of the copies of the network was taken, if there are several.
+    pub(super) fn choice(&self) -> Option<String> {
+        let left_out = self.left_out?;
+        let taken = self.tensors.prefix();
+        Some(format!(
+            "took the weights under {taken:?}, not the average of them under {left_out:?}"
+        ))
+    }
+
+    /// The places in the file with at least half of the network's tensors; the best one first.
+    fn candidates(kind: BackboneKind, file: &'f WeightFile) -> Vec<Self> {
+        let mut candidates = Vec::new();
+        for published in kind.sources() {
+            let architecture = Rc::new(kind.architecture(published.source));
+            let Some((first, _)) = architecture.tensors(architecture.stages.len()).next() else {
+                continue;
+            };
+            for spelling in published.spellings(&architecture) {
+                let found = StateDict::all(file, spelling, first);
+                candidates.extend(found.into_iter().map(|tensors| Self {
+                    score: score(&architecture, &tensors),
+                    architecture: architecture.clone(),
+                    tensors,
+                    published,
+                    left_out: None,
+                }));
+            }
+        }
+        candidates.retain(|fit| {
+            let needed = fit.architecture.tensors(fit.architecture.last_default()).count();
+            fit.score.1 * 2 >= needed
+        });
+        // An average is taken where there is nothing else. The sort is stable.
+        candidates.sort_by_key(|fit| (Reverse(fit.score), fit.tensors.is_average()));
+        candidates
+    }
+
+    /// The whole file, whose missing tensors loading reports.
+    fn nearest(kind: BackboneKind, file: &'f WeightFile) -> Result<Self, WeightsError> {
+        let naming = file.naming()?;
+        let mut sources = kind.sources().iter();
+        let published = sources.find(|published| published.source.naming() == naming);
+        let published = published.unwrap_or(&kind.sources()[0]);
+        Ok(Self {
+            architecture: Rc::new(kind.architecture(published.source)),
+            tensors: StateDict::whole(file),
+            published,
+            score: (0, 0),
+            left_out: None,
+        })
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let tensors = self.architecture.tensors(self.architecture.stages.len());
+        tensors.map(|(name, _)| name)
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.names().all(|name| self.tensors.agrees(&other.tensors, name))
+    }
+
+    /// Tensors of another network: within this one's modules, or kernels. A new head is none.
+    fn foreign(&self) -> Vec<Cow<'f, str>> {
+        let module = |name: &str| name.split(['.', '/']).next().unwrap_or_default().to_owned();
+        let names: HashSet<&str> = self.names().collect();
+        let modules: HashSet<String> = names.iter().map(|name| module(name)).collect();
+        let is_unused = |name: &str| {
+            let mut patterns = UNUSED.iter().chain(self.published.unused);
+            patterns.any(|pattern| matches(pattern, name))
+        };
+        let tensors = self.tensors.tensors().filter(|(name, shape)| {
+            let is_of_network = modules.contains(&module(name)) || shape.len() > 2;
+            is_of_network && !names.contains(&**name) && !is_unused(name)
+        });
+        tensors.map(|(name, _)| name).collect()
+    }
+
+    /// Whether the file has the network's weights up to a default layer, and no other network's.
+    pub(super) fn is_whole(kind: BackboneKind, file: &WeightFile) -> bool {
+        Fit::candidates(kind, file).first().is_some_and(|fit| {
+            let mut tensors = fit.architecture.tensors(fit.architecture.last_default());
+            tensors.all(|(name, len)| has(&fit.tensors, name, len)) && fit.foreign().is_empty()
+        })
+    }
+
+    /// The preprocessing that the weights were trained with, and whose they are if that differs from the source's.
+    pub(super) fn preprocessing(&self) -> Result<(Preprocessing, Option<&'static str>), WeightsError> {
+        let usual = self.architecture.preprocessing.clone();
+        let known = self.published.trained_otherwise;
+        if known.is_empty() {
+            return Ok((usual, None));
+        }
+        let norms = self.channel_norms()?;
+        let is_near = |(found, known): (f32, f32)| (found / known - 1.0).abs() < 0.02;
+        let same = known
+            .iter()
+            .find(|known| norms.into_iter().zip(known.channel_norms).all(is_near));
+        let trained = same.map(|known| ((known.preprocessing)(usual.size), known.name));
+        Ok(match trained {
+            Some((preprocessing, name)) if preprocessing != usual => (preprocessing, Some(name)),
+            _ => (usual, None),
+        })
+    }
+
+    fn channel_norms(&self) -> Result<[f32; 3], WeightsError> {
+        let mut squares = [0.0; 3];
+        let first = self.architecture.stages.first();
+        if let Some(LayerSpec::Convolution {
+            weights,
+            window,
+            outputs,
+            ..
+        }) = first.and_then(|stage| stage.layers.first())
+        {
+            let kernel = Kernel {
+                height: window.size,
+                width: window.size,
+                inputs: squares.len(),
+                outputs: *outputs,
+            };
+            let shape = self.naming().conv_shape(kernel);
+            let values = self.tensors.get(&weights.kernel, &shape)?;
+            let rows = conv_rows(values, self.naming(), kernel);
+            for (row, values) in rows.chunks(*outputs).enumerate() {
+                squares[row % 3] += values.iter().map(|value| value * value).sum::<f32>();
+            }
+        }
+        Ok(squares.map(f32::sqrt))
+    }
+}
+
+impl Published {
+    /// The names that the network's tensors can have. A child alone must have all tensors of the last default layer.
+    fn spellings(&self, architecture: &Architecture) -> Vec<Spelling> {
+        let mut spellings = vec![Spelling::Published];
+        if !self.children.is_empty() {
+            spellings.push(Spelling::Numbered(self.children));
+        }
+        let is_alone = |child: &&&str| {
+            let mut tensors = architecture.tensors(architecture.last_default());
+            tensors.all(|(name, _)| name.split('.').next() == Some(**child))
+        };
+        spellings.extend(
+            self.children
+                .iter()
+                .find(is_alone)
+                .map(|child| Spelling::Child(child)),
+        );
+        spellings
+    }
+}
+
+fn score(architecture: &Architecture, tensors: &StateDict<'_>) -> (usize, usize) {
+    let all = || architecture.tensors(architecture.stages.len());
+    let fitting = all().filter(|(name, len)| has(tensors, name, *len));
+    let named = all().filter(|(name, _)| tensors.contains(name));
+    (fitting.count(), named.count())
+}
+
+/// Whether there is a tensor of this name with this number of values.
+fn has(tensors: &StateDict<'_>, name: &str, len: usize) -> bool {
+    let shape = tensors.shape(name);
+    shape.is_some_and(|shape| shape.iter().try_fold(1_usize, |a, &b| a.checked_mul(b)) == Some(len))
+}
+
+/// Whether the name fits the pattern.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((start, end)) => {
+            let rest = name.strip_prefix(start);
+            rest.is_some_and(|rest| rest.ends_with(end))
+        }
+        None => pattern == name,
+    }
+}
