@@ -117,7 +117,7 @@ impl TrainingRun {
         settings.check()?;
         let directory = create()?;
         let record = RunConfig {
-            program: env!("CARGO_PKG_VERSION").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: data.manifest.name.clone(),
                 directory: recorded_directory(dataset, &directory).map_err(|source| RunError::Io {

@@ -13,7 +13,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// The version of the program.
-    pub program: String,
+    pub version: String,
     /// The dataset.
     pub data: DataRecord,
     /// The settings at the start.

@@ -157,6 +157,9 @@ pub enum Sampler {
     ByImage,
 }
 
+/// Captions that are no sentences yet score this by chance.
+const MIN_SCORE: f64 = 0.01;
+
 /// A value of the dev split that checkpoints are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Monitor {
@@ -167,10 +170,13 @@ pub enum Monitor {
 }
 
 impl Monitor {
-    /// The value of an evaluation; higher is better.
+    /// The value of an evaluation; higher is better. A metric below [`MIN_SCORE`] counts as 0.
     pub fn value(self, evaluation: &DevEvaluation) -> f64 {
         match self {
-            Self::Metric(metric) => evaluation.scores.score(metric),
+            Self::Metric(metric) => match evaluation.scores.score(metric) {
+                score if score < MIN_SCORE => 0.0,
+                score => score,
+            },
             Self::Loss => -evaluation.dev_loss,
         }
     }
