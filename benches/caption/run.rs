@@ -94,7 +94,7 @@ impl BenchRun {
 
     fn record(&self) -> RunConfig {
         RunConfig {
-            program: env!("CARGO_PKG_VERSION").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: "bench".into(),
                 directory: self.root().join("datasets/bench"),
