@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::lexicon::{Lexicon, WordId};
-use super::score::{Matcher, MeteorCounts, Side};
+use super::score::{AlignmentSide, MatchKind, MeteorCounts};
 
 /// Partial alignments that are extended at each word of the reference.
 const BEAM: usize = 40;
@@ -20,15 +20,15 @@ const BEAM: usize = 40;
 /// Words of the hypothesis that match words of the reference.
 #[derive(Clone, Debug)]
 struct Match {
-    matcher: Matcher,
+    kind: MatchKind,
     hypothesis: Range<usize>,
     reference: Range<usize>,
 }
 
 impl Match {
-    fn words(matcher: Matcher, hypothesis: usize, reference: usize) -> Self {
+    fn words(kind: MatchKind, hypothesis: usize, reference: usize) -> Self {
         Self {
-            matcher,
+            kind,
             hypothesis: hypothesis..hypothesis + 1,
             reference: reference..reference + 1,
         }
@@ -36,7 +36,7 @@ impl Match {
 
     fn paraphrase(hypothesis: Range<usize>, reference: Range<usize>) -> Self {
         Self {
-            matcher: Matcher::Paraphrase,
+            kind: MatchKind::Paraphrase,
             hypothesis,
             reference,
         }
@@ -53,39 +53,39 @@ pub(super) fn align(lexicon: &Lexicon, hypothesis: &[WordId], reference: &[WordI
     let matches = find_matches(lexicon, hypothesis, reference);
     let best = search(&matches, hypothesis.len());
     let mut sides = [side(lexicon, hypothesis), side(lexicon, reference)];
-    let mut count = |index: usize, matcher: Matcher, words: &[WordId]| {
-        let counts = &mut sides[index].matched[matcher as usize];
+    let mut count = |index: usize, kind: MatchKind, words: &[WordId]| {
+        let counts = &mut sides[index].matched[kind as usize];
         for &word in words {
             lexicon.count(word, counts);
         }
     };
     for chosen in best.iter().flatten() {
-        count(0, chosen.matcher, &hypothesis[chosen.hypothesis.clone()]);
-        count(1, chosen.matcher, &reference[chosen.reference.clone()]);
+        count(0, chosen.kind, &hypothesis[chosen.hypothesis.clone()]);
+        count(1, chosen.kind, &reference[chosen.reference.clone()]);
     }
     let [hypothesis, reference] = sides;
     MeteorCounts::new(hypothesis, reference, chunks(&best))
 }
 
-fn side(lexicon: &Lexicon, words: &[WordId]) -> Side {
-    let mut side = Side::default();
+fn side(lexicon: &Lexicon, words: &[WordId]) -> AlignmentSide {
+    let mut side = AlignmentSide::default();
     for &word in words {
         lexicon.count(word, &mut side.words);
     }
     side
 }
 
-/// All matches, by their first word in the reference, in the order of the matchers.
+/// All matches, by their first word in the reference, in the order of their kinds.
 fn find_matches(lexicon: &Lexicon, hypothesis: &[WordId], reference: &[WordId]) -> Vec<Vec<Match>> {
     let mut found: Vec<Vec<Match>> = vec![Vec::new(); reference.len()];
-    let mut words = |matcher: Matcher, is_match: fn(&Lexicon, WordId, WordId) -> bool| {
+    let mut words = |kind: MatchKind, is_match: fn(&Lexicon, WordId, WordId) -> bool| {
         for (j, (found, &theirs)) in found.iter_mut().zip(reference).enumerate() {
             let ours = hypothesis.iter().enumerate();
             let matching = ours.filter(|&(_, &ours)| is_match(lexicon, ours, theirs));
-            found.extend(matching.map(|(i, _)| Match::words(matcher, i, j)));
+            found.extend(matching.map(|(i, _)| Match::words(kind, i, j)));
         }
     };
-    words(Matcher::Exact, Lexicon::is_same);
+    words(MatchKind::Exact, Lexicon::is_same);
     let is_identical = hypothesis.len() == reference.len()
         && hypothesis
             .iter()
@@ -94,8 +94,8 @@ fn find_matches(lexicon: &Lexicon, hypothesis: &[WordId], reference: &[WordId]) 
     if is_identical {
         return found;
     }
-    words(Matcher::Stem, Lexicon::is_same_stem);
-    words(Matcher::Synonym, Lexicon::is_synonym);
+    words(MatchKind::Stem, Lexicon::is_same_stem);
+    words(MatchKind::Synonym, Lexicon::is_synonym);
     for (theirs, ours) in paraphrases(lexicon, reference, hypothesis) {
         found[theirs.start].push(Match::paraphrase(ours, theirs));
     }
@@ -129,7 +129,7 @@ fn paraphrases<'a>(
 
 /// How far a partial alignment is, and how good.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+struct SearchState {
     hypothesis_matches: usize,
     reference_matches: usize,
     chunks: usize,
@@ -140,7 +140,7 @@ struct Progress {
     distance: usize,
 }
 
-impl Progress {
+impl SearchState {
     /// Smaller is better.
     fn rank(&self) -> (Reverse<usize>, usize, usize) {
         let matches = self.hypothesis_matches + self.reference_matches;
@@ -148,9 +148,9 @@ impl Progress {
     }
 
     fn add(&mut self, chosen: &Match) {
-        let whole_words = |words: &Range<usize>| match chosen.matcher {
-            Matcher::Exact => words.len(),
-            Matcher::Stem | Matcher::Synonym | Matcher::Paraphrase => words.len() / 2,
+        let whole_words = |words: &Range<usize>| match chosen.kind {
+            MatchKind::Exact => words.len(),
+            MatchKind::Stem | MatchKind::Synonym | MatchKind::Paraphrase => words.len() / 2,
         };
         self.hypothesis_matches += whole_words(&chosen.hypothesis);
         self.reference_matches += whole_words(&chosen.reference);
@@ -169,7 +169,7 @@ impl Progress {
 /// A partial alignment.
 #[derive(Clone, Debug)]
 struct PartialAlignment<'a> {
-    progress: Progress,
+    state: SearchState,
     /// The matches, by their first word in the reference; those that compete with no other are in it from the start.
     chosen: Vec<Option<&'a Match>>,
     hypothesis_used: Vec<bool>,
@@ -195,7 +195,7 @@ impl<'a> PartialAlignment<'a> {
 struct Step<'a> {
     parent: usize,
     chosen: Option<&'a Match>,
-    progress: Progress,
+    state: SearchState,
 }
 
 /// The best alignment that the beam holds.
@@ -210,18 +210,18 @@ fn search(matches: &[Vec<Match>], hypothesis_len: usize) -> Vec<Option<&Match>> 
             steps.push(Step {
                 parent: 0,
                 chosen: None,
-                progress: paths[0].progress,
+                state: paths[0].state,
             });
         }
         paths = best(steps, &paths);
     }
     let last = paths.into_iter().map(|mut path| {
         // The search leaves the last chunk open until all words are decided.
-        path.progress.end_chunk();
+        path.state.end_chunk();
         path
     });
     // The first of equals.
-    let best = last.min_by_key(|path| path.progress.rank());
+    let best = last.min_by_key(|path| path.state.rank());
     best.map(|path| path.chosen).unwrap_or_default()
 }
 
@@ -233,48 +233,48 @@ fn extend<'a>(
     current: usize,
     candidates: &'a [Match],
 ) {
-    let mut progress = path.progress;
+    let mut state = path.state;
     if path.reference_used[current] {
-        if current >= progress.next {
-            let Some(certain) = path.chosen[progress.next] else {
+        if current >= state.next {
+            let Some(certain) = path.chosen[state.next] else {
                 return;
             };
-            progress.add(certain);
-            progress.distance += certain.displacement();
+            state.add(certain);
+            state.distance += certain.displacement();
         }
         steps.push(Step {
             parent,
             chosen: None,
-            progress,
+            state,
         });
         return;
     }
     for candidate in candidates.iter().filter(|candidate| path.is_free(candidate)) {
-        let mut with = progress;
+        let mut with = state;
         with.add(candidate);
         steps.push(Step {
             parent,
             chosen: Some(candidate),
-            progress: with,
+            state: with,
         });
-        progress.distance += candidate.displacement();
+        state.distance += candidate.displacement();
     }
-    progress.end_chunk();
-    progress.next += 1;
+    state.end_chunk();
+    state.next += 1;
     steps.push(Step {
         parent,
         chosen: None,
-        progress,
+        state,
     });
 }
 
 /// The paths of the best steps, best first; equal ones in the order of the steps.
 fn best<'a>(mut steps: Vec<Step<'a>>, paths: &[PartialAlignment<'a>]) -> Vec<PartialAlignment<'a>> {
-    steps.sort_by_key(|step| step.progress.rank());
+    steps.sort_by_key(|step| step.state.rank());
     steps.truncate(BEAM);
     let follow = |step: &Step<'a>| {
         let mut path = paths[step.parent].clone();
-        path.progress = step.progress;
+        path.state = step.state;
         if let Some(chosen) = step.chosen {
             path.choose(chosen);
         }
@@ -295,7 +295,7 @@ fn certain_matches(matches: &[Vec<Match>], hypothesis_len: usize) -> PartialAlig
             .for_each(|count| *count += 1);
     }
     let mut path = PartialAlignment {
-        progress: Progress::default(),
+        state: SearchState::default(),
         chosen: vec![None; matches.len()],
         hypothesis_used: vec![false; hypothesis_len],
         reference_used: vec![false; matches.len()],
@@ -311,16 +311,16 @@ fn certain_matches(matches: &[Vec<Match>], hypothesis_len: usize) -> PartialAlig
 
 /// Runs of matches that are adjacent and in the same order on both sides.
 fn chunks(chosen: &[Option<&Match>]) -> usize {
-    let mut progress = Progress::default();
-    while let Some(next) = chosen.get(progress.next) {
+    let mut state = SearchState::default();
+    while let Some(next) = chosen.get(state.next) {
         match next {
-            Some(next) => progress.add(next),
+            Some(next) => state.add(next),
             None => {
-                progress.end_chunk();
-                progress.next += 1;
+                state.end_chunk();
+                state.next += 1;
             }
         }
     }
-    progress.end_chunk();
-    progress.chunks
+    state.end_chunk();
+    state.chunks
 }

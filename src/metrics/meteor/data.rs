@@ -13,7 +13,7 @@ use thiserror::Error;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::lexicon::{Paraphrases, Vocabulary, WordId};
+use super::lexicon::{Paraphrases, WordId, WordIds};
 use super::normalize::{Normalizer, PrefixKind, split};
 use super::synonyms::Synonyms;
 
@@ -30,7 +30,7 @@ const LARGEST_ENTRY: u64 = 64 << 20;
 const LARGEST_TABLE: u64 = 1 << 30;
 /// Larger than any phrase, in bytes.
 const LONGEST_LINE: u64 = 1 << 16;
-/// The most words of paraphrases that are kept: 1 GB.
+/// The most words of paraphrases that are kept: those of the published table, which take about 1 GB.
 const MOST_PARAPHRASE_WORDS: usize = 32 << 20;
 
 /// Why METEOR is not computed.
@@ -163,7 +163,7 @@ impl DataFiles {
     /// The paraphrases whose words are all in a vocabulary.
     ///
     /// The table has three lines for each: a probability, which METEOR does not use, and both phrases.
-    pub(super) fn paraphrases(&self, vocabulary: &Vocabulary) -> Result<Paraphrases> {
+    pub(super) fn paraphrases(&self, vocabulary: &WordIds) -> Result<Paraphrases> {
         let file = &self.paraphrases;
         let table = MultiGzDecoder::new(BufReader::new(open(file)?)).take(LARGEST_TABLE);
         let mut lines = Lines {
@@ -257,7 +257,7 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     /// Reads the words of the next line; false if one of them is not in the vocabulary.
-    fn next_phrase(&mut self, vocabulary: &Vocabulary, phrase: &mut Vec<WordId>) -> Result<bool> {
+    fn next_phrase(&mut self, vocabulary: &WordIds, phrase: &mut Vec<WordId>) -> Result<bool> {
         if !self.advance()? {
             return Err(self.damaged("a phrase is missing"));
         }

@@ -7,7 +7,7 @@ use rust_stemmers::{Algorithm, Stemmer};
 use super::score::WordCounts;
 use super::synonyms::Synonyms;
 
-/// A word of a [`Vocabulary`].
+/// A word of a [`WordIds`].
 pub(super) type WordId = u32;
 
 /// A sequence of words.
@@ -15,12 +15,12 @@ pub(super) type Phrase = Box<[WordId]>;
 
 /// The distinct words of captions.
 #[derive(Debug, Default)]
-pub(super) struct Vocabulary {
+pub(super) struct WordIds {
     ids: HashMap<String, WordId>,
     words: Vec<String>,
 }
 
-impl Vocabulary {
+impl WordIds {
     /// The word's id; adds it if it is new.
     pub(super) fn add(&mut self, word: String) -> WordId {
         if let Some(&id) = self.ids.get(&word) {
@@ -77,7 +77,7 @@ struct Word {
 impl Lexicon {
     /// Looks up the words of a vocabulary.
     pub(super) fn new(
-        vocabulary: &Vocabulary,
+        vocabulary: &WordIds,
         function_words: &HashSet<String>,
         synonyms: &Synonyms,
         paraphrases: Paraphrases,

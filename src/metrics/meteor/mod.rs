@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::Example;
 use data::DataFiles;
 pub use data::MeteorError;
-use lexicon::{Lexicon, Vocabulary, WordId};
+use lexicon::{Lexicon, WordId, WordIds};
 use normalize::Normalizer;
 pub use score::MeteorCounts;
 
@@ -36,7 +36,7 @@ const MOST_WORDS: usize = 1_000;
 /// If a data file is missing or damaged, or a caption has more than 1,000 words.
 pub fn counts(directory: &Path, examples: &[Example<'_>]) -> Result<Vec<MeteorCounts>, MeteorError> {
     let mut files = DataFiles::open(directory)?;
-    let mut vocabulary = Vocabulary::default();
+    let mut vocabulary = WordIds::default();
     let normalizer = files.normalizer()?;
     let pairs: Vec<Pair> = examples
         .iter()
@@ -61,7 +61,7 @@ impl Pair {
     fn new(
         example: &Example<'_>,
         normalizer: &Normalizer,
-        vocabulary: &mut Vocabulary,
+        vocabulary: &mut WordIds,
     ) -> Result<Self, MeteorError> {
         let mut words = |caption: &str| {
             let words = normalizer.words(caption).into_iter();

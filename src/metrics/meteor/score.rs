@@ -11,16 +11,16 @@ const GAMMA: f64 = 0.6;
 /// Weight of a content word; that of a function word is the rest to 1.
 const DELTA: f64 = 0.75;
 
-/// The matchers, in the order in which they run.
+/// Why words match, in the order in which matches are sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Matcher {
+pub(super) enum MatchKind {
     Exact,
     Stem,
     Synonym,
     Paraphrase,
 }
 
-/// The weight of a match of each matcher.
+/// The weight of a match of each kind.
 const MATCH_WEIGHTS: [f64; 4] = [1.0, 0.6, 0.8, 0.6];
 
 /// Words of one caption, by kind.
@@ -47,14 +47,14 @@ impl AddAssign for WordCounts {
     }
 }
 
-/// The words of one side of an alignment, and those that each matcher matched.
+/// The words of one side of an alignment, and those that matches of each kind cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Side {
+pub(super) struct AlignmentSide {
     pub(super) words: WordCounts,
     pub(super) matched: [WordCounts; 4],
 }
 
-impl Side {
+impl AlignmentSide {
     fn matches(&self) -> f64 {
         self.matched.iter().map(WordCounts::total).sum()
     }
@@ -67,7 +67,7 @@ impl Side {
     }
 }
 
-impl AddAssign for Side {
+impl AddAssign for AlignmentSide {
     fn add_assign(&mut self, other: Self) {
         self.words += other.words;
         for (matched, more) in self.matched.iter_mut().zip(other.matched) {
@@ -79,15 +79,15 @@ impl AddAssign for Side {
 /// The counts that METEOR is computed from; those of a corpus are the sum of its captions'.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MeteorCounts {
-    pub(super) hypothesis: Side,
-    pub(super) reference: Side,
+    pub(super) hypothesis: AlignmentSide,
+    pub(super) reference: AlignmentSide,
     /// Runs of matches in the same order on both sides; 0 if the captions match entirely, in order.
     pub(super) chunks: f64,
 }
 
 impl MeteorCounts {
-    pub(super) fn new(hypothesis: Side, reference: Side, chunks: usize) -> Self {
-        let is_entire = |side: &Side| side.matches() == side.words.total();
+    pub(super) fn new(hypothesis: AlignmentSide, reference: AlignmentSide, chunks: usize) -> Self {
+        let is_entire = |side: &AlignmentSide| side.matches() == side.words.total();
         let is_same = chunks == 1 && is_entire(&hypothesis) && is_entire(&reference);
         Self {
             hypothesis,
