@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`data`] | readers for captioned datasets, splits, checks, the built-in `scenes` |
 //! | [`text`] | cleaning, tokens, vocabulary |
-//! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D: pure functions on token lists |
+//! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D, METEOR: pure functions on token lists |
 //! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |
 //! | [`decoders`] | LSTMs that write captions from image features |

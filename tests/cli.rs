@@ -37,6 +37,7 @@ fn command(arguments: &[&str]) -> Command {
         .env_remove("CUTLINE_DEVICE")
         .env_remove("CUTLINE_IMAGE_MEMORY")
         .env_remove("CUTLINE_JPEG")
+        .env_remove("CUTLINE_METEOR")
         .env_remove("NO_COLOR")
         .args(arguments);
     command

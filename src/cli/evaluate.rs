@@ -12,6 +12,7 @@ use super::ensemble::EnsembleArgs;
 use super::eval_inputs::EvalInputs;
 use super::interrupt::{Interrupt, Interrupted};
 use super::job::{detach, run_job};
+use super::optional_metrics::OptionalMetrics;
 use super::progress::Task;
 use super::score::{scores_table, write_results};
 use super::search::SearchArgs;
@@ -34,7 +35,7 @@ const CAPTIONS_SHOWN: usize = 5;
 /// References printed below each of them.
 const REFERENCES_SHOWN: usize = 2;
 
-/// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and diagnostics
+/// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, METEOR, SPICE, and diagnostics
 ///
 /// Besides the scores it prints the fraction of images with the most common caption, the number of distinct captions and
 /// of captions that are not in the training split, and the scores after shuffling captions among images, which a decoder
@@ -74,11 +75,13 @@ pub(super) struct Evaluate {
     detach: bool,
     /// Tune the search settings on the dev split instead: a grid of beam sizes, length penalties and MBR weights and
     /// temperatures. A flag such as --beam-size fixes that setting
-    #[arg(long, conflicts_with_all = ["name", "detach"])]
+    #[arg(long, conflicts_with_all = ["name", "detach", "spice_jar"])]
     tune_search: bool,
     /// Metric to rank search settings by [default: the run's training.monitor]
     #[arg(long, value_parser = tune_search::metric_parser(), requires = "tune_search")]
     metric: Option<Metric>,
+    #[command(flatten)]
+    optional_metrics: OptionalMetrics,
     #[command(flatten)]
     search: SearchArgs,
 }
@@ -130,6 +133,7 @@ impl Evaluate {
             false => format_report(&report, context.terminal.stdout.paint),
         };
         context.print(&text)?;
+        self.optional_metrics.notice_missing(context);
         Ok(())
     }
 
@@ -232,6 +236,7 @@ impl Evaluate {
                     unit: "images".into(),
                 })
             },
+            &mut self.optional_metrics.adding(context),
         );
         if matches!(report, Err(EvaluationError::Stopped)) {
             drop(bar);

@@ -10,6 +10,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit_code::WithHint;
+use super::interrupt::Interrupted;
+use super::optional_metrics::OptionalMetrics;
 use super::table::Table;
 use super::terminal::Paint;
 use super::{Context, json, output};
@@ -19,7 +21,7 @@ use crate::text::{Cleaning, Tokenizer};
 
 const IDS_SHOWN: usize = 5;
 
-/// Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, with 95 % intervals
+/// Score captions: BLEU-1 to 4, ROUGE-L, CIDEr-D, METEOR and SPICE, with 95 % intervals
 ///
 /// Scores are equal to coco-caption's, which papers print: captions are tokenized as its PTB tokenizer does. Other
 /// tokenizers are those of `prepare`; without --clean, captions are only normalized to NFC for these. The intervals come from 1,000 bootstrap
@@ -34,6 +36,7 @@ const IDS_SHOWN: usize = 5;
 Examples:
   cutline score --references refs.json --hypotheses hyps.json
   cutline score --references captions_val2014.json --hypotheses results.json --subset
+  cutline score --references refs.json --hypotheses hyps.json --meteor-data pycocoevalcap/meteor
   cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu_4"#)]
 pub(super) struct Score {
     /// JSON file of reference captions, or COCO's annotations
@@ -55,6 +58,8 @@ pub(super) struct Score {
     /// Write the hypotheses to a file in COCO's results format, which coco-caption and COCO's server take
     #[arg(long, value_name = "FILE")]
     write_results: Option<PathBuf>,
+    #[command(flatten)]
+    optional_metrics: OptionalMetrics,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -89,7 +94,7 @@ impl Score {
             caption: hypothesis,
             references: references.iter().map(String::as_str).collect(),
         });
-        let report = self.report(&captions.collect::<Vec<_>>())?;
+        let report = self.report(&captions.collect::<Vec<_>>(), context)?;
         let text = if self.json {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
@@ -102,16 +107,22 @@ impl Score {
             write_results(captions, path)?;
         }
         context.print(&text)?;
+        self.optional_metrics.notice_missing(context);
         Ok(())
     }
 
-    fn report(&self, captions: &[RawCaption<'_>]) -> anyhow::Result<ScoreReport> {
+    fn report(&self, captions: &[RawCaption<'_>], context: &Context) -> anyhow::Result<ScoreReport> {
+        let add_metrics = &mut self.optional_metrics.adding(context);
         let scores = match self.cleaning()? {
-            None => CorpusScores::by_ptb(captions),
-            Some(cleaning) => {
-                CorpusScores::measure(captions, &cleaning.label(), |caption| cleaning.tokens(caption))
-            }
+            None => CorpusScores::by_ptb(captions, add_metrics),
+            Some(cleaning) => CorpusScores::measure(
+                captions,
+                &cleaning.label(),
+                |caption| cleaning.tokens(caption),
+                add_metrics,
+            ),
         };
+        let scores = scores.continue_value().ok_or(Interrupted)?;
         Ok(ScoreReport {
             images: captions.len(),
             scores,
@@ -163,11 +174,8 @@ pub(super) fn scores_table(columns: &[(&str, &Scores, &Scores<Interval>)]) -> Ta
         .iter()
         .flat_map(|(heading, ..)| [*heading, "95 % interval"]);
     let mut table = Table::new(iter::once("metric").chain(headings));
-    let metrics = columns
-        .first()
-        .into_iter()
-        .flat_map(|(_, scores, _)| scores.iter());
-    for (metric, _) in metrics {
+    let is_present = |metric: &Metric| columns.iter().any(|(_, scores, _)| scores.get(*metric).is_some());
+    for metric in Metric::with_optional().filter(is_present) {
         let cells = columns
             .iter()
             .flat_map(|(_, scores, intervals)| [scores.cell(metric, 4), interval_cell(intervals, metric)]);

@@ -31,7 +31,7 @@ use report::tokenized;
 pub use report::{CaptionedImage, EvaluationInfo, EvaluationSummary, Report};
 pub(crate) use saved::MAX_REPORT_BYTES;
 pub use saved::{SavedEvaluation, SavedEvaluationError};
-pub use scoring::{CorpusScores, RawCaption, signature};
+pub use scoring::{AddMetrics, CorpusScores, RawCaption, signature};
 use similarity::mean_cosine;
 pub use tune::{SearchGrid, SearchTuner, Trial};
 
@@ -73,7 +73,8 @@ pub fn training_corpus<'a>(dataset: &'a Dataset, vocabulary: &'a Vocabulary) -> 
 /// Captions every image of a split and scores the captions against all references. Several members form an ensemble;
 /// the inputs of each are in the order of the split.
 ///
-/// `progress` gets the number of finished images, and may stop the evaluation.
+/// `progress` gets the number of finished images, and may stop the evaluation. `add_metrics` adds to the scores by
+/// coco-caption's tokenizer.
 ///
 /// # Errors
 /// For an empty split, or a device error.
@@ -87,6 +88,7 @@ pub fn evaluate<D: Backend>(
     info: EvaluationInfo,
     search: &Search,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    add_metrics: &mut AddMetrics<'_>,
 ) -> Result<Report, EvaluationError> {
     if split.images.is_empty() {
         return Err(EvaluationError::Empty(info.split));
@@ -121,7 +123,9 @@ pub fn evaluate<D: Backend>(
         .zip(split.images)
         .map(raw_caption)
         .collect();
-    let ptb = CorpusScores::by_ptb(&raw);
+    let ControlFlow::Continue(ptb) = CorpusScores::by_ptb(&raw, add_metrics) else {
+        return Err(EvaluationError::Stopped);
+    };
     report.summary.signature = signature(&report.summary.scores, &raw, &report.info.tokenizer);
     report.summary.ptb = Some(ptb);
     Ok(report)

@@ -3,6 +3,7 @@
 use crate::metrics::{self, Bootstrap, Example, Interval, Scores, Statistics};
 use crate::text::PtbTokenizer;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
 /// The digits of the split's hash in a signature.
 const HASH_DIGITS: usize = 8;
@@ -18,6 +19,9 @@ pub struct RawCaption<'a> {
     pub references: Vec<&'a str>,
 }
 
+/// Adds metrics that need more than captions, such as METEOR, to the statistics of examples; may stop the scoring.
+pub type AddMetrics<'a> = dyn FnMut(&[Example<'_>], &mut [Statistics]) -> ControlFlow<()> + 'a;
+
 /// Scores of captions by a tokenizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorpusScores {
@@ -32,9 +36,9 @@ pub struct CorpusScores {
 
 impl CorpusScores {
     /// Scores captions by coco-caption's tokenizer.
-    pub fn by_ptb(captions: &[RawCaption<'_>]) -> Self {
+    pub fn by_ptb(captions: &[RawCaption<'_>], add_metrics: &mut AddMetrics<'_>) -> ControlFlow<(), Self> {
         let mut ptb = PtbTokenizer::default();
-        Self::measure(captions, "ptb", |caption| ptb.tokens(caption))
+        Self::measure(captions, "ptb", |caption| ptb.tokens(caption), add_metrics)
     }
 
     /// Scores captions by a tokenizer and its name.
@@ -42,17 +46,21 @@ impl CorpusScores {
         captions: &[RawCaption<'_>],
         tokenizer: &str,
         tokens: impl FnMut(&str) -> Vec<String>,
-    ) -> Self {
+        add_metrics: &mut AddMetrics<'_>,
+    ) -> ControlFlow<(), Self> {
         let pairs = captions
             .iter()
             .map(|caption| (caption.caption, caption.references.iter().copied()));
-        let statistics = metrics::statistics(&TokenizedCaptions::new(pairs, tokens).examples());
+        let tokenized = TokenizedCaptions::new(pairs, tokens);
+        let examples = tokenized.examples();
+        let mut statistics = metrics::statistics(&examples);
+        add_metrics(&examples, &mut statistics)?;
         let scores = statistics.iter().copied().sum::<Statistics>().scores();
-        Self {
+        ControlFlow::Continue(Self {
             intervals_95: Bootstrap::default().intervals(&statistics),
             signature: signature(&scores, captions, tokenizer),
             scores,
-        }
+        })
     }
 }
 
@@ -137,13 +145,48 @@ mod tests {
         }
     }
 
+    fn no_metrics(_: &[Example<'_>], _: &mut [Statistics]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn by_ptb(captions: &[RawCaption<'_>]) -> CorpusScores {
+        CorpusScores::by_ptb(captions, &mut no_metrics)
+            .continue_value()
+            .unwrap()
+    }
+
+    #[test]
+    fn added_metrics_are_in_scores_intervals_and_signature() {
+        let captions = [raw("1", "a dog", &["A dog."]), raw("2", "a cat", &["a cat"])];
+        let scores = CorpusScores::by_ptb(&captions, &mut |examples, statistics| {
+            assert_eq!(examples[0].references, [["a", "dog"].map(str::to_owned)]);
+            statistics
+                .iter_mut()
+                .for_each(|statistics| statistics.add_spice(0.5));
+            ControlFlow::Continue(())
+        });
+        let scores = scores.continue_value().unwrap();
+        assert_eq!(scores.scores.score(crate::metrics::Metric::SPICE), 0.5);
+        assert_eq!(
+            scores
+                .intervals_95
+                .get(crate::metrics::Metric::SPICE)
+                .unwrap()
+                .low,
+            0.5
+        );
+        assert!(scores.signature.starts_with("BLEU+ROUGE-L+CIDEr-D+SPICE|"));
+        let stopped = CorpusScores::by_ptb(&captions, &mut |_, _| ControlFlow::Break(()));
+        assert_eq!(stopped, ControlFlow::Break(()));
+    }
+
     #[test]
     fn signature_changes_with_all_that_scores_depend_on() {
         let captions = [
             raw("1", "a dog", &["a dog", "dogs"]),
             raw("2", "a cat", &["a cat"]),
         ];
-        let signature = |captions: &[RawCaption<'_>]| CorpusScores::by_ptb(captions).signature;
+        let signature = |captions: &[RawCaption<'_>]| by_ptb(captions).signature;
         let first = signature(&captions);
         let (start, rest) = first.split_once("|split:").unwrap();
         assert_eq!(start, "BLEU+ROUGE-L+CIDEr-D|nrefs:1-2|images:2");
@@ -154,7 +197,8 @@ mod tests {
         for (image, references) in [("3", &["a cat"][..]), ("2", &["a hat"]), ("2", &["a", " cat"])] {
             others.push(signature(&[captions[0].clone(), raw(image, "a cat", references)]));
         }
-        others.push(CorpusScores::measure(&captions, "chars", |_| Vec::new()).signature);
+        let chars = CorpusScores::measure(&captions, "chars", |_| Vec::new(), &mut no_metrics);
+        others.push(chars.continue_value().unwrap().signature);
         others.sort();
         others.dedup();
         assert_eq!(others.len(), 5, "{others:?}");
@@ -169,7 +213,7 @@ mod tests {
             raw("1", "the dog ca n't run", &["The dog can't run."]),
             raw("2", "a cat sits", &["A cat sits!"]),
         ];
-        let scores = CorpusScores::by_ptb(&captions).scores;
+        let scores = by_ptb(&captions).scores;
         assert!((scores.score(crate::metrics::Metric::ROUGE_L) - 1.0).abs() < 1e-9);
     }
 }

@@ -76,7 +76,7 @@ impl Metric {
     }
 
     /// All metrics, the optional ones last.
-    pub(super) fn with_optional() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
+    pub fn with_optional() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
         (0..ROWS.len()).map(Self)
     }
 

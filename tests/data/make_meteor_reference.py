@@ -5,7 +5,7 @@
 
 Needs Java. The jar of pycocoevalcap runs with the function words, abbreviations, synsets and paraphrases below, which
 stand before its own in the class path. The comparison on the published data is `meteor_equals_the_jar_on_its_own_data`
-in `tests/meteor.rs`: it needs the folder `meteor` of pycocoevalcap in CUTLINE_METEOR.
+in `tests/optional_metrics.rs`: it needs the folder `meteor` of pycocoevalcap in CUTLINE_METEOR.
 """
 
 import gzip

@@ -99,6 +99,7 @@ impl Workspace {
             .env_remove("CUTLINE_DEVICE")
             .env_remove("CUTLINE_IMAGE_MEMORY")
             .env_remove("CUTLINE_JPEG")
+            .env_remove("CUTLINE_METEOR")
             .env("CUTLINE_ROOT", self.path())
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("XDG_STATE_HOME", self.path().join("state"))
