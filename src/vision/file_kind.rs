@@ -19,6 +19,9 @@ pub enum FileKind {
     Pickle,
     /// Images of phones (`.heic`).
     Heif,
+    /// WebDataset shards too.
+    Tar,
+    Parquet,
     Pdf,
     Text,
     /// An incomplete download.
@@ -27,12 +30,13 @@ pub enum FileKind {
 }
 
 /// The first bytes of kinds.
-const SIGNATURES: [(&[u8], FileKind); 9] = [
+const SIGNATURES: [(&[u8], FileKind); 10] = [
     (GIT_LFS, FileKind::GitLfsPointer),
     (b"\x89HDF\r\n\x1a\n", FileKind::Hdf5),
     (b"PK\x03\x04", FileKind::Zip),
     (b"\x1f\x8b", FileKind::Gzip),
     (b"%PDF-", FileKind::Pdf),
+    (b"PAR1", FileKind::Parquet),
     (b"\x80\x02", FileKind::Pickle),
     (b"\x80\x03", FileKind::Pickle),
     (b"\x80\x04", FileKind::Pickle),
@@ -53,6 +57,9 @@ impl FileKind {
         }
         if start.get(4..8) == Some(b"ftyp") {
             return Self::Heif;
+        }
+        if start.get(257..262) == Some(b"ustar") {
+            return Self::Tar;
         }
         if !start.is_empty() && start.iter().all(|&byte| byte == 0) {
             return Self::Zeros;
@@ -93,6 +100,8 @@ impl fmt::Display for FileKind {
             Self::Gzip => "a gzip archive",
             Self::Pickle => "a Python pickle",
             Self::Heif => "a HEIF or AVIF image",
+            Self::Tar => "a tar archive",
+            Self::Parquet => "a Parquet table",
             Self::Pdf => "a PDF document",
             Self::Text => "a text file",
             Self::Zeros => "nothing but zero bytes",

@@ -227,8 +227,10 @@ impl ImageLoader {
         if start.is_empty() {
             return Err(ImageErrorKind::Empty);
         }
-        let format =
-            image::guess_format(start).map_err(|_| ImageErrorKind::NotAnImage(FileKind::detect(start)))?;
+        let format = image::guess_format(start).map_err(|_| match FileKind::detect(start) {
+            FileKind::Heif => ImageErrorKind::Unsupported("HEIF or AVIF".to_owned()),
+            kind => ImageErrorKind::NotAnImage(kind),
+        })?;
         without_panic(|| match format {
             ImageFormat::Jpeg => self.decode_jpeg(contents, length),
             _ => self.decode_other(contents, length, format),
