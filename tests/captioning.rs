@@ -120,7 +120,7 @@ fn make_run(root: &Root, name: &str, data: &Path, dataset: &Dataset, scale: f32)
     save(run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
     dataset.vocabulary.write(run.vocabulary()).unwrap();
     let record = RunConfig {
-        program: "test".into(),
+        version: "test".into(),
         data: DataRecord {
             name: "squares".into(),
             directory: data.to_owned(),
