@@ -6,14 +6,18 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::{Cursor, Write as _};
+use std::ops::ControlFlow;
 use std::panic;
 use std::path::{Path, PathBuf};
 
 use cutline::config::{self, AutoOr};
+use cutline::data::webdataset::Shards;
 use cutline::data::{self, DataSource, Dataset, Format, PrepareSettings};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::diagnosis::TrainingMonitor;
-use cutline::evaluation::{Comparison, ExportFormat, SavedEvaluation, most_changed};
+use cutline::evaluation::{
+    CaptionsFile, Comparison, CorpusScores, ExportFormat, RawCaption, SavedEvaluation, most_changed,
+};
 use cutline::files::ConfinedPath;
 use cutline::jobs::{
     self, CheckpointSaved, ControlCommand, ControlDirectory, Event, EventLog, JobDirectory, JobStatus,
@@ -59,6 +63,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "checkpoint", run: checkpoint, seeds: checkpoint_seeds },
     Target { name: "store", run: store, seeds: store_seeds },
     Target { name: "scores", run: scores, seeds: scores_seeds },
+    Target { name: "coco", run: coco, seeds: coco_seeds },
+    Target { name: "shards", run: shards, seeds: shards_seeds },
 ];
 
 /// Separates the files of a target that reads several. It is in no UTF-8 text.
@@ -110,6 +116,80 @@ fn sample(path: &str) -> Vec<u8> {
     let tests = [root.join("tests/data"), root.join("../tests/data")];
     let tests = tests.into_iter().find(|path| path.is_dir()).unwrap();
     fs::read(tests.join(path)).unwrap()
+}
+
+/// A file of captions by image, as `score` takes them, scored by the PTB tokenizer against itself.
+pub fn coco(data: &[u8]) -> bool {
+    let Some(file) = valid(CaptionsFile::parse(data)) else {
+        return false;
+    };
+    let captions: Vec<RawCaption<'_>> = file
+        .0
+        .iter()
+        .filter_map(|(image, captions)| {
+            Some(RawCaption {
+                image,
+                caption: captions.first()?,
+                references: captions.iter().map(String::as_str).collect(),
+            })
+        })
+        .collect();
+    let scored = CorpusScores::by_ptb(&captions, &mut |_, _| ControlFlow::Continue(()));
+    let ControlFlow::Continue(CorpusScores { scores, .. }) = scored else {
+        unreachable!("nothing breaks");
+    };
+    assert!(scores.iter().all(|(_, score)| score.is_finite()));
+    let _ = valid(file.into_hypotheses());
+    true
+}
+
+fn coco_seeds() -> Vec<Vec<u8>> {
+    [
+        r#"{"a.jpg": ["A dog can't run.", "Two dogs (brown) run at 10:30am!"], "b.jpg": ["A cat ... sits"]}"#,
+        r#"{"a.jpg": "A dog", "b.jpg": null}"#,
+        r#"[{"image_id": 7, "caption": "It's $3.50, i.e. cheap"}, {"image_id": 8, "caption": "http://a.b/c"}]"#,
+        r#"{"images": [{"id": 7}], "annotations": [{"image_id": 7, "caption": "A dog's &amp; a cat's"}]}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// A tar shard of a WebDataset.
+pub fn shards(data: &[u8]) -> bool {
+    with_directory(|directory| {
+        let shard = written(directory.join("shard/0.tar"), data);
+        let shards = valid(Shards::find(&shard)).flatten().unwrap();
+        let out = directory.join("unpacked");
+        fs::create_dir_all(&out).unwrap();
+        let unpacked = valid(shards.unpack(&ConfinedPath::from(&out), &mut |_| ()));
+        let names = fs::read_dir(directory.join("shard")).unwrap().count();
+        assert_eq!(names, 1, "written outside");
+        fs::remove_dir_all(&out).unwrap();
+        unpacked.is_some()
+    })
+}
+
+fn shards_seeds() -> Vec<Vec<u8>> {
+    let long = format!("{}/c", "x".repeat(120));
+    [["a", "b/c"], ["./a", &long]]
+        .map(|keys| {
+            let mut tar = tar::Builder::new(Vec::new());
+            for key in keys {
+                for (extension, content) in [
+                    ("jpg", "J"),
+                    ("txt", "a dog"),
+                    ("json", "{\"caption\": \"a dog\"}"),
+                ] {
+                    let mut header = tar::Header::new_gnu();
+                    header.set_size(content.len() as u64);
+                    header.set_mode(0o644);
+                    tar.append_data(&mut header, format!("{key}.{extension}"), content.as_bytes())
+                        .unwrap();
+                }
+            }
+            tar.into_inner().unwrap()
+        })
+        .into()
 }
 
 /// An image file; a JPEG for both decoders.
