@@ -23,7 +23,8 @@ use cutline::jobs::{
     self, CheckpointSaved, ControlCommand, ControlDirectory, Event, EventLog, JobDirectory, JobStatus,
     LockState,
 };
-use cutline::metrics::Metric;
+use cutline::metrics::meteor::counts;
+use cutline::metrics::{Example, Metric};
 use cutline::model::{self, Checkpoint, EncoderSpec, Model, ModelSpec};
 use cutline::nn::random_stream;
 use cutline::search::{SearchSettings, write_captions};
@@ -37,6 +38,8 @@ use cutline::vision::image_io::{ImageLimits, ImageLoader, JpegDecoder, MemoryBud
 use cutline::vision::preprocess::Preprocessing;
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, NoneTape};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -65,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "scores", run: scores, seeds: scores_seeds },
     Target { name: "coco", run: coco, seeds: coco_seeds },
     Target { name: "shards", run: shards, seeds: shards_seeds },
+    Target { name: "meteor", run: meteor, seeds: meteor_seeds },
 ];
 
 /// Separates the files of a target that reads several. It is in no UTF-8 text.
@@ -759,4 +763,54 @@ fn scores_seeds() -> Vec<Vec<u8>> {
     };
     let [one, other] = ["demo-001", "demo-002"].map(report);
     vec![joined(&[&one, &other]), one]
+}
+
+/// METEOR's data files, the paraphrases without compression, and captions to align: a hypothesis, then a reference. Valid if
+/// they match.
+pub fn meteor(data: &[u8]) -> bool {
+    let [
+        function_words,
+        prefixes,
+        synsets,
+        irregular_forms,
+        paraphrases,
+        captions,
+    ] = files(data);
+    let mut table = GzEncoder::new(Vec::new(), Compression::fast());
+    table.write_all(paraphrases).unwrap();
+    let captions = String::from_utf8_lossy(captions);
+    let (hypothesis, reference) = captions.split_once('\n').unwrap_or((&captions, ""));
+    let tokens = |caption: &str| caption.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    with_directory(|directory| {
+        let directory = directory.join("meteor");
+        for (name, content) in [
+            ("function/english.words", function_words),
+            ("nonbreaking/english.prefixes", prefixes),
+            ("synonym/english.synsets", synsets),
+            ("synonym/english.exceptions", irregular_forms),
+            ("data/paraphrase-en.gz", &table.finish().unwrap()),
+        ] {
+            written(directory.join(name), content);
+        }
+        let example = Example {
+            hypothesis: &tokens(hypothesis),
+            references: &[tokens(reference)],
+        };
+        let counts = valid(counts(&directory, &[example]));
+        let score = counts.map_or(0.0, |counts| counts[0].score());
+        assert!((0.0..=1.0).contains(&score));
+        score > 0.0
+    })
+}
+
+fn meteor_seeds() -> Vec<Vec<u8>> {
+    let files = [
+        "a\nthe\n",
+        "# Titles\nmr\nno #NUMERIC_ONLY#\n",
+        "dog\n1 2\nhound\n2\nmouse\n3\n",
+        "mouse\nmice\n",
+        "0.5\nin front of\nbefore\n0.5\na group of\nseveral\n",
+        "several dogs sit before the well-dressed mr. x...\na group of hounds sits in front of mice no. 7",
+    ];
+    vec![joined(&files.map(str::as_bytes))]
 }
