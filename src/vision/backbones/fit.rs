@@ -185,20 +185,25 @@ impl<'f> Fit<'f> {
         self.names().all(|name| self.tensors.agrees(&other.tensors, name))
     }
 
-    /// Tensors of another network: within this one's modules, or kernels. A new head is none.
+    /// Tensors of another network: those within this one's modules. A new head is none.
     fn foreign(&self) -> Vec<Cow<'f, str>> {
-        let module = |name: &str| name.split(['.', '/']).next().unwrap_or_default().to_owned();
+        // Keras' layers are in no modules, but have a block's name: block3_conv4.
+        let ends: &[char] = match self.naming() {
+            Naming::Keras => &['/', '_'],
+            Naming::Torch => &['.'],
+        };
+        let module = |name: &str| name.split(ends).next().unwrap_or_default().to_owned();
         let names: HashSet<&str> = self.names().collect();
         let modules: HashSet<String> = names.iter().map(|name| module(name)).collect();
         let is_unused = |name: &str| {
             let mut patterns = UNUSED.iter().chain(self.published.unused);
             patterns.any(|pattern| matches(pattern, name))
         };
-        let tensors = self.tensors.tensors().filter(|(name, shape)| {
-            let is_of_network = modules.contains(&module(name)) || shape.len() > 2;
-            is_of_network && !names.contains(&**name) && !is_unused(name)
-        });
-        tensors.map(|(name, _)| name).collect()
+        let tensors = self
+            .tensors
+            .names()
+            .filter(|name| modules.contains(&module(name)) && !names.contains(&**name) && !is_unused(name));
+        tensors.collect()
     }
 
     /// Whether the file has the network's weights up to a default layer, and no other network's.

@@ -16,6 +16,7 @@ const BLOCKS: [(usize, usize); 5] = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 
 /// torchvision's and timm's differ only in the dense layers. A detector's file (SSD) has its own layers 31 and 33.
 pub(super) const SOURCES: &[Published] = &[
     Published {
+        unused: &["fc*", "predictions*"],
         trained_otherwise: CAFFE,
         ..Published::named(WeightSource::Keras)
     },

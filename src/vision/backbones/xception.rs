@@ -23,8 +23,14 @@ const EXIT: [usize; 2] = [728, 1024];
 const LAST: [usize; 2] = [1536, 2048];
 
 pub(super) const SOURCES: &[Published] = &[
-    Published::named(WeightSource::Keras),
-    Published::named(WeightSource::KerasNumbered),
+    Published {
+        unused: &["predictions*"],
+        ..Published::named(WeightSource::Keras)
+    },
+    Published {
+        unused: &["predictions*"],
+        ..Published::named(WeightSource::KerasNumbered)
+    },
 ];
 
 pub(super) fn architecture(source: WeightSource) -> Architecture {

@@ -7,8 +7,17 @@ use std::borrow::Cow;
 const MAX_PREFIXES: usize = 64;
 
 /// Words in the prefix of an average over the training, or of a network that only another one learns from.
-const AVERAGES: [&str; 7] = [
-    "ema", "swa", "averaged", "shadow", "teacher", "momentum", "target",
+const AVERAGES: [&str; 10] = [
+    "average",
+    "averaged",
+    "averaging",
+    "avg",
+    "ema",
+    "momentum",
+    "shadow",
+    "swa",
+    "target",
+    "teacher",
 ];
 
 /// The names of a module's children in a file. Names of tensors are `child.rest`.
@@ -95,7 +104,7 @@ impl<'f> StateDict<'f> {
     /// Whether the prefix says that this is an average over the training, or another network's teacher.
     pub(crate) fn is_average(&self) -> bool {
         let mut words = self.prefix.split(|c: char| !c.is_ascii_alphanumeric());
-        words.any(|word| AVERAGES.contains(&word))
+        words.any(|word| AVERAGES.contains(&word.to_ascii_lowercase().as_str()))
     }
 
     fn stored(&self, name: &str) -> Option<String> {
@@ -110,12 +119,13 @@ impl<'f> StateDict<'f> {
         self.file.shape(&self.stored(name)?)
     }
 
-    /// The published names of all tensors here, with their shapes.
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = (Cow<'f, str>, &'f [usize])> {
-        self.file.tensors.iter().filter_map(|(name, tensor)| {
-            let name = name.strip_prefix(self.prefix)?;
-            Some((self.spelling.published(name), tensor.shape.as_slice()))
-        })
+    /// The published names of all tensors here.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Cow<'f, str>> {
+        let stored = self
+            .file
+            .names()
+            .filter_map(|name| name.strip_prefix(self.prefix));
+        stored.map(|name| self.spelling.published(name))
     }
 
     /// The values of a tensor, all finite.
