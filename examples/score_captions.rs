@@ -5,7 +5,7 @@
 //! ```
 
 use cutline::metrics::{Bootstrap, Example, score, statistics};
-use cutline::text::Cleaning;
+use cutline::text::PtbTokenizer;
 
 const REFERENCES: [[&str; 2]; 3] = [
     [
@@ -22,10 +22,10 @@ const HYPOTHESES: [&str; 3] = [
 ];
 
 fn main() {
-    // Metrics compare tokens. Cleaning lowercases and removes punctuation.
-    let cleaning = Cleaning::default();
-    let references = REFERENCES.map(|captions| captions.map(|caption| cleaning.tokens(caption)));
-    let hypotheses = HYPOTHESES.map(|caption| cleaning.tokens(caption));
+    // Metrics compare tokens, here those of coco-caption.
+    let mut ptb = PtbTokenizer::default();
+    let references = REFERENCES.map(|captions| captions.map(|caption| ptb.tokens(caption)));
+    let hypotheses = HYPOTHESES.map(|caption| ptb.tokens(caption));
     let examples: Vec<Example<'_>> = hypotheses
         .iter()
         .zip(&references)

@@ -7,7 +7,7 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`data`] | readers for captioned datasets, splits, checks, the built-in `scenes` |
-//! | [`text`] | cleaning, tokens, vocabulary |
+//! | [`text`] | cleaning, tokenizers, vocabulary |
 //! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D, METEOR: pure functions on token lists |
 //! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |

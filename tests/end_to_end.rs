@@ -5,11 +5,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use cutline::data::Dataset;
-use cutline::evaluation::Report;
+use cutline::data::{Dataset, Image};
+use cutline::evaluation::{CorpusScores, Report};
 use serde_json::Value;
 use support::{DATASET, Workspace, err, step_losses, temporary_files, text};
 
@@ -24,6 +25,36 @@ fn captions(workspace: &Workspace, run: &str, images: &[PathBuf]) -> Vec<Value> 
         .collect()
 }
 
+/// The scores of a report's captions by `cutline score`, against the references before cleaning.
+fn scored(workspace: &Workspace, report: &Report, dataset: &Dataset) -> CorpusScores {
+    let captions = report.captions.iter().map(|row| (&row.image, &row.caption));
+    let hypotheses: BTreeMap<_, _> = captions.collect();
+    let raw = |image: &Image| {
+        image
+            .captions
+            .iter()
+            .map(|caption| caption.raw.clone())
+            .collect::<Vec<_>>()
+    };
+    let images = dataset.images(report.info.split);
+    let references: BTreeMap<_, _> = images.map(|image| (&image.key, raw(image))).collect();
+    let write = |name: &str, json: String| {
+        let path = workspace.path().join(name);
+        fs::write(&path, json).unwrap();
+        path
+    };
+    let hypotheses = write("hypotheses.json", serde_json::to_string(&hypotheses).unwrap());
+    let references = write("references.json", serde_json::to_string(&references).unwrap());
+    let files = [
+        "--references",
+        text(&references),
+        "--hypotheses",
+        text(&hypotheses),
+    ];
+    let printed = workspace.succeeds(&[&["score", "--json"], &files[..]].concat());
+    serde_json::from_str(&printed).unwrap()
+}
+
 #[test]
 fn scenes_pass_through_the_whole_pipeline() {
     let workspace = Workspace::with_scenes();
@@ -35,6 +66,10 @@ fn scenes_pass_through_the_whole_pipeline() {
     assert_eq!(report.summary.images, 6);
 
     let data = workspace.root().find_dataset(DATASET).unwrap();
+    assert_eq!(
+        scored(&workspace, &report, &Dataset::load(&data).unwrap()),
+        report.summary.ptb.clone().unwrap()
+    );
     let images: Vec<PathBuf> = report
         .captions
         .iter()

@@ -24,8 +24,8 @@ const IDS_SHOWN: usize = 5;
 /// Score captions: BLEU-1 to 4, ROUGE-L, CIDEr-D, METEOR and SPICE, with 95 % intervals
 ///
 /// Scores are equal to coco-caption's, which papers print: captions are tokenized as its PTB tokenizer does. Other
-/// tokenizers are those of `prepare`; without --clean, captions are only normalized to NFC for these. The intervals come from 1,000 bootstrap
-/// resamples of the images with a fixed seed. Scores with the same signature are comparable.
+/// tokenizers are those of `prepare`; without --clean, captions are only normalized to NFC for these. The intervals come
+/// from 1,000 bootstrap resamples of the images with a fixed seed. Scores with the same signature are comparable.
 #[derive(Debug, Args)]
 #[command(after_long_help = r#"The files:
   references   {"image-1": ["a dog runs", "a brown dog is running"], ...}
@@ -47,7 +47,7 @@ pub(super) struct Score {
     hypotheses: PathBuf,
     /// How captions are split into tokens: as coco-caption does, at whitespace, at word boundaries, or into characters
     /// [default: ptb; with --clean: words]
-    #[arg(long, value_name = "TOKENIZER", value_parser = ["ptb", "words", "icu", "chars"])]
+    #[arg(long, value_name = "NAME", value_parser = ["ptb", "words", "icu", "chars"])]
     tokenizer: Option<String>,
     /// Lower-case captions and remove punctuation, symbols and digits, as `prepare` does; not with the PTB tokenizer
     #[arg(long)]
