@@ -297,6 +297,40 @@ fn loss_jump_is_a_symptom_with_its_step() {
 #[test]
 fn resuming_before_the_spikes_forgets_them() {
     let jumped = (1..=400).map(|i| step(i, if i < 300 { 3.0 } else { 9.5 }, 1.0));
-    let resumed = jumped.chain([start(250)]);
+    let refused: Vec<Event> = jumped.chain([start(0)]).collect();
+    assert!(
+        !monitor(refused.clone()).symptoms().is_empty(),
+        "no step replaces the earlier ones"
+    );
+    let resumed = refused.into_iter().chain([start(250), step(251, 3.0, 1.0)]);
     assert_healthy(resumed, "the spikes are after the checkpoint");
+}
+
+#[test]
+fn past_symptoms_keep_their_last_epoch() {
+    let losses = [
+        (5.0, 4.5),
+        (4.0, 3.9),
+        (3.0, 3.5),
+        (2.5, 3.6),
+        (2.0, 3.9),
+        (1.9, 3.4),
+    ];
+    let during = monitor(with_losses(&losses[..5]));
+    assert_eq!((during.symptoms().len(), during.past_symptoms()), (1, vec![]));
+    let after = monitor(with_losses(&losses));
+    assert_eq!(after.symptoms(), []);
+    let past = after.past_symptoms();
+    assert!(matches!(past[..], [(5, Symptom::Overfitting { .. })]), "{past:?}");
+}
+
+#[test]
+fn repetition_is_a_symptom_of_self_critical_training_too() {
+    let Event::Step(mut first) = step(1, 3.0, 1.0) else {
+        unreachable!()
+    };
+    first.reward = Some(0.5);
+    let repeated = (0..2).map(|epoch| predictions(epoch, &["a dog dog dog", "a cat", "a dog dog dog"]));
+    let events = [Event::Step(first)].into_iter().chain(repeated);
+    assert!(matches!(only_symptom(events), Symptom::Repetition { .. }));
 }

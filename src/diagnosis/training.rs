@@ -4,6 +4,7 @@ use super::spikes::{Spike, SpikeDetector, SpikeThreshold};
 use super::symptom::{LossKind, Symptom};
 use crate::jobs::{DevEvaluation, Event, Predictions, Record, StepEvent, Trigger};
 use crate::metrics::Metric;
+use std::mem::discriminant;
 
 /// A symptom must last for this many evaluations or predictions; one may be chance.
 const IN_A_ROW: usize = 2;
@@ -45,6 +46,10 @@ pub struct TrainingMonitor {
     first_loss: Option<f64>,
     /// Whether the self-critical phase has started.
     is_scst: bool,
+    /// The symptoms of earlier epochs: the last of each kind, with the epoch from 1.
+    earlier: Vec<(usize, Symptom)>,
+    /// The step of a session that has logged no step yet.
+    resumed: Option<u64>,
 }
 
 impl Default for TrainingMonitor {
@@ -57,6 +62,8 @@ impl Default for TrainingMonitor {
             learning_rate: LearningRateRange::default(),
             first_loss: None,
             is_scst: false,
+            earlier: Vec::new(),
+            resumed: None,
         }
     }
 }
@@ -94,9 +101,15 @@ struct LearningRateRange {
 impl TrainingMonitor {
     /// Adds the next event.
     pub fn add(&mut self, record: &Record) {
+        if let (Event::Step(_) | Event::Evaluation(_) | Event::Predictions(_), Some(step)) =
+            (&record.event, self.resumed)
+        {
+            self.resumed = None;
+            self.forget_after(step);
+        }
         match &record.event {
-            // Steps after the checkpoint are computed and logged again.
-            Event::Start(start) => self.forget_after(start.job.step),
+            // Steps after the checkpoint are computed and logged again, unless the session fails before.
+            Event::Start(start) => self.resumed = Some(start.job.step),
             Event::Step(step) => self.add_step(step),
             Event::Evaluation(evaluation) => self.add_evaluation(evaluation),
             Event::Predictions(predictions) => self.add_predictions(predictions),
@@ -126,11 +139,29 @@ impl TrainingMonitor {
         .collect()
     }
 
+    /// Symptoms of earlier epochs that are no longer there: the last of each kind, with the epoch from 1.
+    pub fn past_symptoms(&self) -> Vec<(usize, Symptom)> {
+        let now: Vec<_> = self.symptoms().iter().map(discriminant).collect();
+        let earlier = self.earlier.iter();
+        let is_past = |(_, symptom): &&(usize, Symptom)| !now.contains(&discriminant(symptom));
+        earlier.filter(is_past).cloned().collect()
+    }
+
+    fn remember(&mut self, epoch: usize) {
+        for symptom in self.symptoms() {
+            self.earlier
+                .retain(|(_, known)| discriminant(known) != discriminant(&symptom));
+            self.earlier.push((epoch, symptom));
+        }
+    }
+
     fn forget_after(&mut self, step: u64) {
         self.epochs.retain(|epoch| epoch.step <= step);
         self.predictions.retain(|earlier| earlier.step <= step);
         self.gradients.forget_after(step);
         self.losses.forget_after(step);
+        let last = self.epochs.last().map_or(0, |epoch| epoch.number);
+        self.earlier.retain(|(epoch, _)| *epoch <= last);
         if step == 0 {
             self.learning_rate = LearningRateRange::default();
         }
@@ -177,6 +208,7 @@ impl TrainingMonitor {
             bleu_4: evaluation.scores.score(Metric::BLEU_4),
             cider_d: evaluation.scores.score(Metric::CIDER_D),
         });
+        self.remember(evaluation.epoch + 1);
     }
 
     fn add_predictions(&mut self, predictions: &Predictions) {
@@ -206,7 +238,7 @@ impl TrainingMonitor {
     /// The last predictions, if the last few of them all are so.
     fn lasting(&self, is_so: impl Fn(&PredictionSummary) -> bool) -> Option<&PredictionSummary> {
         // Before that, any decoder has learned only the most common words.
-        if self.epochs.len() < IN_A_ROW {
+        if !self.is_scst && self.epochs.len() < IN_A_ROW {
             return None;
         }
         let latest = latest(&self.predictions, IN_A_ROW)?;

@@ -79,6 +79,12 @@ impl std::fmt::Display for ControlCommand {
     }
 }
 
+/// The keys and values of a `set` command as displayed in the log; none of another command.
+pub(super) fn settings_in(command: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = command.strip_prefix("set ").unwrap_or_default();
+    pairs.split_whitespace().filter_map(|pair| pair.split_once('='))
+}
+
 /// Sends a command to a job without waiting. Returns the id of its acknowledgement.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! The state of a job, derived from its lock, its log and the time.
 
 use super::JobDirectory;
+use super::control::settings_in;
 use super::error::FileError;
 use super::event::{DevEvaluation, StepEvent, TaskProgress};
 use super::event::{EndReason, Event, JobKind, Record};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io;
+use std::mem::discriminant;
 
 /// A job is stalled without an event for this many median steps and [`MIN_STALLED_SECONDS`].
 const STALLED_STEPS: f64 = 30.0;
@@ -87,6 +89,8 @@ pub struct LogSummary {
     pub dataset: Option<String>,
     /// The time of the last event, in seconds since 1970.
     pub last_time: Option<f64>,
+    /// The settings of the last session, with the changes that it accepted; null before its start.
+    pub settings: Value,
     /// Epochs of the training, by its settings.
     pub epochs: Option<u64>,
     /// The last step.
@@ -99,11 +103,15 @@ pub struct LogSummary {
     pub progress: Option<TaskProgress>,
     /// Whether the last session is paused.
     pub paused: bool,
+    /// Seconds of the last session's pauses that have ended.
+    pub paused_seconds: f64,
     /// The end of the last session, with the error of a failed one.
     pub end: Option<(EndReason, Option<String>)>,
     /// Number of events.
     pub events: usize,
-    /// The time of the task's first `progress` event, and its `done`.
+    /// When the current pause began.
+    pause_start: f64,
+    /// The task's first `progress` event: its time without earlier pauses, and its `done`.
     progress_start: Option<(f64, u64)>,
     /// Times of the last steps, in order.
     step_times: VecDeque<f64>,
@@ -116,6 +124,26 @@ impl<'a> FromIterator<&'a Record> for LogSummary {
             summary.add(record);
         }
         summary
+    }
+}
+
+/// Replaces a setting, unless it is unknown or the value is of another type.
+fn change_setting(settings: &mut Value, key: &str, text: &str) {
+    let key = match key {
+        "lr" => "training.learning_rate",
+        key => key,
+    };
+    let Some(setting) = settings.pointer_mut(&format!("/{}", key.replace('.', "/"))) else {
+        return;
+    };
+    let value = match setting {
+        Value::String(_) => Some(Value::from(text)),
+        // TOML numbers may have underscores.
+        _ => serde_json::from_str(&text.replace('_', "")).ok(),
+    };
+    let fits = |value: &Value| setting.is_null() || discriminant(value) == discriminant(setting);
+    if let Some(value) = value.filter(fits) {
+        *setting = value;
     }
 }
 
@@ -137,8 +165,10 @@ impl LogSummary {
                 self.host = Some(start.host.clone());
                 self.pid = Some(start.pid);
                 self.dataset = Some(start.job.dataset.clone());
-                self.epochs = epochs(&start.job.settings);
+                self.settings = start.job.settings.clone();
+                self.epochs = epochs(&self.settings);
                 self.paused = false;
+                self.paused_seconds = 0.0;
                 self.progress = None;
                 self.end = None;
             }
@@ -161,15 +191,11 @@ impl LogSummary {
                 let continues =
                     |before: &TaskProgress| before.task == progress.task && before.done <= progress.done;
                 if !self.progress.as_ref().is_some_and(continues) {
-                    self.progress_start = Some((record.time, progress.done));
+                    self.progress_start = Some((record.time - self.paused_seconds, progress.done));
                 }
                 self.progress = Some(progress.clone());
             }
-            Event::Control(control) if control.error.is_none() => match control.command.as_str() {
-                "pause" => self.paused = true,
-                "resume" => self.paused = false,
-                _ => {}
-            },
+            Event::Control(control) if control.error.is_none() => self.obey(&control.command, record.time),
             Event::End(end) => {
                 self.progress = None;
                 self.end = Some((end.reason, end.error.clone()));
@@ -178,29 +204,70 @@ impl LogSummary {
         }
     }
 
+    fn obey(&mut self, command: &str, time: f64) {
+        match (command, self.paused) {
+            ("pause", false) => {
+                self.paused = true;
+                self.pause_start = time;
+            }
+            ("resume", true) => {
+                self.paused = false;
+                self.paused_seconds += (time - self.pause_start).max(0.0);
+            }
+            _ => {
+                for (key, value) in settings_in(command) {
+                    change_setting(&mut self.settings, key, value);
+                }
+                self.epochs = epochs(&self.settings);
+            }
+        }
+    }
+
+    /// Why the last session ended, if it did.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.end.as_ref().map(|(reason, _)| *reason)
+    }
+
+    /// The name of a job's state with this summary: that of the state, or `stopped early`.
+    pub fn state_name(&self, state: JobState) -> &'static str {
+        match (state, self.end_reason()) {
+            (JobState::Complete, Some(EndReason::EarlyStopped)) => "stopped early",
+            _ => state.name(),
+        }
+    }
+
     /// Total steps of the training.
     pub fn steps(&self) -> Option<u64> {
         Some(self.epochs?.saturating_mul(self.step.as_ref()?.batches as u64))
     }
 
-    /// Fraction of the training's steps that are done.
+    /// Fraction of the training's steps that are done; 1 once it is complete, also if it stopped early.
     pub fn fraction_done(&self) -> Option<f64> {
         let step = self.step.as_ref()?.step as f64;
+        if let Some(EndReason::Complete | EndReason::EarlyStopped) = self.end_reason() {
+            return Some(1.0);
+        }
         Some((step / self.steps()?.max(1) as f64).min(1.0))
     }
 
-    /// Estimated seconds to the end of the training, without evaluations.
+    /// Estimated seconds to the end of the training, without evaluations; `None` while it is paused.
     pub fn seconds_left(&self) -> Option<f64> {
+        if self.paused {
+            return None;
+        }
         let left = self.steps()?.saturating_sub(self.step.as_ref()?.step);
         Some(left as f64 * self.median_step_seconds()?)
     }
 
-    /// Units of the task per second, and estimated seconds to its end.
+    /// Units of the task per second, and estimated seconds to its end; `None` while it is paused.
     pub fn progress_rate(&self) -> Option<(f64, f64)> {
+        if self.paused {
+            return None;
+        }
         let (progress, (start_time, start_done)) = (self.progress.as_ref()?, self.progress_start?);
         let (done, seconds) = (
             progress.done.checked_sub(start_done)?,
-            self.last_time? - start_time,
+            self.last_time? - self.paused_seconds - start_time,
         );
         if done == 0 || seconds <= 0.0 {
             return None;
@@ -422,6 +489,82 @@ mod tests {
             age: silence,
         };
         facts.state()
+    }
+
+    /// The summary of a training with these settings and then these events, a second apart.
+    fn summary(settings: Value, events: &[Event]) -> LogSummary {
+        let mut first = start("here.invalid");
+        if let Event::Start(start) = &mut first {
+            start.job.settings = settings;
+        }
+        let records = (0..).zip(std::iter::once(&first).chain(events));
+        let records = records.map(|(seq, event)| Record {
+            seq,
+            time: seq as f64,
+            event: event.clone(),
+        });
+        let mut summary = LogSummary::default();
+        records.for_each(|record| summary.add(&record));
+        summary
+    }
+
+    #[test]
+    fn accepted_changes_replace_settings_of_the_session() {
+        let settings = serde_json::json!({
+            "training": {"epochs": 80, "learning_rate": 0.5, "scst": {"epochs": 0}},
+            "search": {"kind": "beam"},
+        });
+        let summary = summary(
+            settings,
+            &[
+                step(),
+                control("set lr=2e-4 training.epochs=7 training.scst.epochs=1_0", None),
+                control("set training.epochs=5", Some("no")),
+                control(
+                    "set training.epochs=many search.size=3 search=x search.kind=4",
+                    None,
+                ),
+            ],
+        );
+        assert_eq!(
+            summary.settings,
+            serde_json::json!({
+                "training": {"epochs": 7, "learning_rate": 2e-4, "scst": {"epochs": 10}},
+                "search": {"kind": "4"},
+            })
+        );
+        assert_eq!((summary.epochs, summary.steps()), (Some(17), Some(34)));
+    }
+
+    #[test]
+    fn early_stopped_training_is_done_and_named_so() {
+        let settings = serde_json::json!({"training": {"epochs": 400}});
+        let summary = summary(settings, &[step(), end(EndReason::EarlyStopped)]);
+        assert_eq!(summary.fraction_done(), Some(1.0));
+        assert_eq!(summary.state_name(JobState::Complete), "stopped early");
+        assert_eq!(summary.state_name(JobState::Starting), "starting");
+    }
+
+    #[test]
+    fn pauses_do_not_count_for_rates() {
+        let progress = |done| {
+            Event::Progress(TaskProgress {
+                task: "extracting".into(),
+                done,
+                total: 10,
+                unit: "images".into(),
+            })
+        };
+        let mut events = vec![
+            progress(0),
+            progress(4),
+            control("pause", None),
+            control("pause", None),
+        ];
+        assert_eq!(summary(Value::Null, &events).progress_rate(), None);
+        events.extend([control("resume", None), progress(6)]);
+        // Six images in five seconds, two of them paused.
+        assert_eq!(summary(Value::Null, &events).progress_rate(), Some((2.0, 2.0)));
     }
 
     #[test]

@@ -3,6 +3,38 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+/// A count with its noun, given in the plural: `1 image`, `7,000 images`.
+pub fn counted(count: u64, nouns: &str) -> String {
+    let noun = match count {
+        1 => singular(nouns),
+        _ => Cow::Borrowed(nouns),
+    };
+    format!("{} {noun}", grouped(count))
+}
+
+fn singular(nouns: &str) -> Cow<'_, str> {
+    let stem = |ending| nouns.strip_suffix(ending);
+    if let Some(stem) = stem("ies") {
+        return Cow::Owned(format!("{stem}y"));
+    }
+    let is_sibilant = ["ches", "shes", "sses", "xes"]
+        .iter()
+        .any(|ending| nouns.ends_with(ending));
+    let noun = stem(if is_sibilant { "es" } else { "s" });
+    Cow::Borrowed(noun.unwrap_or(nouns))
+}
+
+/// A number with its thousands separated: `7,000`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = (digits.len() - 1) % 3 + 1;
+    let (head, rest) = digits.split_at(first);
+    let groups = rest.as_bytes().chunks(3);
+    groups.fold(head.to_owned(), |text, group| {
+        text + "," + &String::from_utf8_lossy(group)
+    })
+}
+
 /// A rounded duration: `3 s`, `12 min`, `5.2 h`, `2 d`.
 pub fn about_duration(seconds: f64) -> String {
     match seconds {
@@ -67,6 +99,31 @@ mod tests {
     fn durations_have_the_largest_unit_that_fits() {
         let durations = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0].map(about_duration);
         assert_eq!(durations, ["0 s", "59 s", "1 min", "59 min", "1.0 h", "2 d"]);
+    }
+
+    #[test]
+    fn counts_have_separators_and_the_number_of_their_noun() {
+        let counts = [
+            (0, "images"),
+            (1, "images"),
+            (2, "batches"),
+            (1, "batches"),
+            (1, "duplicate entries"),
+            (999, "words"),
+            (1_234_567, "captions"),
+        ];
+        assert_eq!(
+            counts.map(|(count, nouns)| counted(count, nouns)),
+            [
+                "0 images",
+                "1 image",
+                "2 batches",
+                "1 batch",
+                "1 duplicate entry",
+                "999 words",
+                "1,234,567 captions"
+            ]
+        );
     }
 
     #[test]
