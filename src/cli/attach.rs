@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Context;
 use super::event_printer::{EventPrinter, Output};
-use super::terminal::display_safe;
+use super::terminal::{Role, display_safe};
 use super::workbench;
 use crate::jobs::{JobDirectory, JobKind, JobState, JobStatus, LogReader, Name};
 
@@ -55,6 +55,9 @@ impl Attach {
         }
         let mut view = LogView::new(&job, context);
         self.show_new(&mut view, EventAge::Past, context)?;
+        if !self.json {
+            self.show_current(&job, &mut view, context)?;
+        }
         loop {
             if self.show_new(&mut view, EventAge::New, context)? {
                 continue;
@@ -90,6 +93,27 @@ impl Attach {
                 }
             }
         }
+    }
+
+    /// Shows what a live job does at the moment.
+    fn show_current(
+        &self,
+        job: &JobDirectory,
+        view: &mut LogView<'_>,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let summary = view.follower.summary();
+        let is_paused = summary.paused;
+        if !JobStatus::from_summary(job, summary.clone()).state.is_live() {
+            return Ok(());
+        }
+        view.follower.show_current();
+        if is_paused {
+            let (run, root) = (display_safe(&self.run), context.root_flag());
+            let text = format!("paused; continue it with: cutline control {run} resume{root}");
+            view.follower.say(Role::Warning, &text)?;
+        }
+        Ok(())
     }
 
     fn report_end(&self, status: &JobStatus, context: &Context) -> anyhow::Result<()> {

@@ -179,7 +179,7 @@ impl Evaluate {
             }),
             step: 0,
         };
-        run_job(job, info, |session| {
+        run_job(job, info, context, |session| {
             let on_progress = &mut |progress| {
                 session.progress(progress);
                 session.poll_command()

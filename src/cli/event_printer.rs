@@ -5,18 +5,18 @@ use std::io;
 use std::mem::{Discriminant, discriminant};
 
 use super::Context;
-use super::progress::{Progress as Bar, Task};
-use super::terminal::{Paint, Role, display_safe};
+use super::progress::{Figures, Progress as Bar, Task};
+use super::terminal::{Role, Stream, display_safe};
 use crate::diagnosis::{Symptom, TrainingMonitor};
 use crate::jobs::{
     DevEvaluation, EndReason, Event, JobKind, LogSummary, Prediction, Predictions, Record, SessionEnd,
     SessionStart, StepEvent, TaskProgress, Trigger,
 };
 use crate::metrics::Metric;
-use crate::text::about_duration;
+use crate::text::{about_duration, grouped};
 
 /// The header of the rows of epochs, before the metrics.
-const HEADING: &str = "epoch    loss     dev";
+const HEADING: &str = "epoch    loss  dev loss";
 
 /// Where permanent lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,13 @@ impl<'a> EventPrinter<'a> {
             Event::Progress(progress) => self.progress(progress),
             other => self.permanent(other)?,
         }
-        self.count(record)
+        self.context.follow_pauses(&record.event);
+        self.count(record)?;
+        if let (Event::Control(_), true, Some(bar)) = (&record.event, self.summary.paused, &self.bar) {
+            // It has the time left.
+            bar.note("");
+        }
+        Ok(())
     }
 
     /// Shows an event from before attaching, if it leaves a permanent line.
@@ -113,7 +119,17 @@ impl<'a> EventPrinter<'a> {
             Event::Step(_) | Event::Progress(_) | Event::Control(_) => {}
             other => self.permanent(other)?,
         }
+        self.context.follow_pauses(&record.event);
         self.count(record)
+    }
+
+    /// Shows the current task, after the events from before attaching.
+    pub(super) fn show_current(&mut self) {
+        match (self.summary.progress.clone(), self.summary.step.clone()) {
+            (Some(progress), _) => self.progress(&progress),
+            (None, Some(step)) => self.step(&step),
+            (None, None) => {}
+        }
     }
 
     /// Removes the progress bar.
@@ -190,13 +206,19 @@ impl<'a> EventPrinter<'a> {
         let left = self
             .summary
             .seconds_left()
-            .map_or(String::new(), |left| format!(", {} left", about_duration(left)));
-        let label = format!("epoch {}", step.epoch + 1);
-        let bar = self.bar(&label, "batches", step.batches as u64, step.batch as u64);
-        bar.note(&format!(
-            "loss {}, {:.0} tokens/s{left}",
+            .map_or(String::new(), |left| format!("{} left, ", about_duration(left)));
+        let task = Task {
+            label: format!("epoch {}", step.epoch + 1).into(),
+            unit: "batches",
+            total: step.batches as u64,
+            done: step.batch as u64,
+            figures: Figures::Position,
+        };
+        // The most important first: a narrow terminal cuts the rest.
+        self.bar(task).note(&format!(
+            "{left}loss {}, {} tokens/s",
             loss(f64::from(step.loss)),
-            step.tokens_per_second
+            grouped(step.tokens_per_second.round() as u64)
         ));
     }
 
@@ -212,14 +234,21 @@ impl<'a> EventPrinter<'a> {
             .into_iter()
             .find(|known| known == unit)
             .unwrap_or("");
-        self.bar(task, unit, *total, *done);
+        self.bar(Task {
+            label: display_safe(task).into_owned().into(),
+            unit,
+            total: *total,
+            done: *done,
+            figures: Figures::PositionAndRate,
+        });
     }
 
-    /// The progress bar of a task, advanced to `done`.
-    fn bar(&mut self, task: &str, unit: &'static str, total: u64, done: u64) -> &Bar {
-        if self.task != task || done < self.done {
+    /// The progress bar of a task, advanced to what is done of it.
+    fn bar(&mut self, task: Task) -> &Bar {
+        let done = task.done;
+        if self.task != task.label || done < self.done {
             self.bar = None;
-            self.task = task.to_owned();
+            self.task = task.label.clone().into_owned();
         }
         let before = self.done;
         self.done = done;
@@ -228,10 +257,8 @@ impl<'a> EventPrinter<'a> {
         let bar = self.bar.get_or_insert_with(|| {
             is_new = true;
             context.progress(Task {
-                label: display_safe(task).into_owned().into(),
-                unit,
-                total,
                 done: done.saturating_sub(1),
+                ..task
             })
         });
         bar.advance(if is_new { done.min(1) } else { done - before });
@@ -240,7 +267,7 @@ impl<'a> EventPrinter<'a> {
 
     fn evaluation(&mut self, evaluation: &DevEvaluation) -> io::Result<()> {
         self.clear();
-        let paint = self.paint();
+        let paint = self.stream().paint;
         let (epoch, mark) = match (evaluation.trigger, evaluation.best) {
             (Trigger::EpochEnd, true) => (
                 format!("{}", evaluation.epoch + 1),
@@ -271,9 +298,11 @@ impl<'a> EventPrinter<'a> {
     }
 
     /// Prints text from the log.
-    fn say(&self, role: Role, text: &str) -> io::Result<()> {
+    pub(super) fn say(&self, role: Role, text: &str) -> io::Result<()> {
+        let terminal = &self.context.terminal;
         let text = display_safe(text);
-        self.line(&self.paint().text(role, &text))
+        let text = terminal.wrap_for(self.stream(), &text);
+        self.line(&self.stream().paint.text(role, &text))
     }
 
     /// Prints a permanent line above the bar.
@@ -291,10 +320,10 @@ impl<'a> EventPrinter<'a> {
         }
     }
 
-    fn paint(&self) -> Paint {
+    fn stream(&self) -> Stream {
         match self.output {
-            Output::Notices => self.context.terminal.stderr.paint,
-            Output::Results => self.context.terminal.stdout.paint,
+            Output::Notices => self.context.terminal.stderr,
+            Output::Results => self.context.terminal.stdout,
         }
     }
 }
@@ -337,7 +366,7 @@ fn row(epoch: &str, evaluation: &DevEvaluation) -> String {
         format!("  {:>width$}", evaluation.scores.cell(metric, 4))
     };
     format!(
-        "{epoch:>5}  {:>6}  {:>6}{}",
+        "{epoch:>5}  {:>6}  {:>8}{}",
         loss(evaluation.train_loss),
         loss(evaluation.dev_loss),
         Metric::all().map(score).collect::<String>(),

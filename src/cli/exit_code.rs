@@ -53,7 +53,7 @@ pub(super) fn outcome(result: anyhow::Result<()>, terminal: &Terminal) -> Outcom
         };
     }
     for line in lines(&error, terminal.stderr.paint) {
-        terminal::print_to_stderr(&line);
+        terminal::print_to_stderr(&terminal.wrap_for(terminal.stderr, &line));
     }
     Outcome::Failed
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Context;
 use super::exit_code::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
-use super::terminal::display_path;
+use super::terminal::{display_path, display_safe};
 use crate::jobs::{
     ControlCommand, Directive, EndReason, Event, FileError, JobDirectory, JobInfo, Lock, Record, Rejected,
     Session, SpawnError, TaskProgress, spawn_detached,
@@ -62,6 +62,7 @@ impl Job<'_> {
 pub(super) fn run_job<T>(
     directory: &JobDirectory,
     info: JobInfo,
+    context: &Context,
     task: impl FnOnce(&Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let interrupt = Interrupt::install()?;
@@ -75,8 +76,14 @@ pub(super) fn run_job<T>(
         .directory()
         .remove_leftovers()
         .map_err(FileError::at(directory.path()))?;
-    let mut ignore = |_: &Record| {};
-    let session = Session::start(directory, lock, info, interrupt.flag(), &mut ignore)?;
+    let mut show_pauses = |record: &Record| {
+        context.follow_pauses(&record.event);
+        // A progress bar shows pauses itself.
+        if let (Event::Control(answer), false) = (&record.event, context.terminal.stderr.draws) {
+            context.notice(&display_safe(&answer.to_string()));
+        }
+    };
+    let session = Session::start(directory, lock, info, interrupt.flag(), &mut show_pauses)?;
     let job = Job {
         session: RefCell::new(session),
         last_progress: Cell::new(None),

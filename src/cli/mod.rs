@@ -46,16 +46,18 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::jobs::Root;
+use crate::jobs::{Acknowledgement, Event, Root};
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{DeviceChoice, MatmulPrecision};
 use crate::tui::theme::CharacterSet;
 use crate::vision::image_io::ImageLoader;
 use exit_code::Outcome;
-use progress::{Progress, Task};
+use progress::{PauseClock, Progress, Task};
 use terminal::{ColorMode, Terminal};
 
 /// Image captioning in the terminal: train, evaluate and use a CNN encoder with an LSTM decoder.
@@ -209,6 +211,8 @@ struct Context {
     verbosity: Verbosity,
     results: ResultStream,
     device: DeviceChoice,
+    /// Of the job that this process works on or follows.
+    pauses: Arc<PauseClock>,
 }
 
 /// Where results go.
@@ -240,6 +244,7 @@ impl Context {
             },
             results: ResultStream::Stdout,
             device: global.device,
+            pauses: Arc::default(),
         }
     }
 
@@ -295,7 +300,22 @@ impl Context {
     /// Writes a line to standard error, unless `--quiet`.
     fn notice(&self, line: &str) {
         if self.verbosity == Verbosity::Normal {
-            terminal::print_to_stderr(line);
+            terminal::print_to_stderr(&self.terminal.wrap_for(self.terminal.stderr, line));
+        }
+    }
+
+    /// Follows the pauses of the job that this process works on or follows, as its log acknowledges them.
+    fn follow_pauses(&self, event: &Event) {
+        let Event::Control(Acknowledgement {
+            command, error: None, ..
+        }) = event
+        else {
+            return;
+        };
+        match command.as_str() {
+            "pause" => self.pauses.pause(Instant::now()),
+            "resume" => self.pauses.resume(Instant::now()),
+            _ => {}
         }
     }
 
@@ -303,7 +323,7 @@ impl Context {
     fn progress(&self, task: Task) -> Progress {
         match self.verbosity {
             Verbosity::Quiet => Progress::Silent,
-            Verbosity::Normal => Progress::start(task, &self.terminal),
+            Verbosity::Normal => Progress::start(task, &self.terminal, &self.pauses),
         }
     }
 }

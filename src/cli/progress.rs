@@ -2,21 +2,24 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::terminal::{self, Terminal, display_safe};
+use crate::text::{about_duration, counted, grouped};
 
 /// The least time between lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// A bar is drawn this often: its rate changes, and a pause begins, without news.
+const DRAW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A terminal with fewer columns gets a shorter bar, so that there is room for the note.
 const WIDE: u16 = 100;
 
-const TEMPLATE: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} {rate}, {eta_precise} left  {wide_msg}";
-const NARROW_TEMPLATE: &str = "{prefix} [{bar:8}] {human_pos}/{human_len} {rate}, {eta} left  {wide_msg}";
+const TEMPLATE: &str = "{prefix} [{bar:24}] {figures}{wide_msg}";
+const NARROW_TEMPLATE: &str = "{prefix} [{bar:8}] {figures}{wide_msg}";
 
 /// A long task.
 #[derive(Clone, Debug)]
@@ -28,6 +31,16 @@ pub(super) struct Task {
     pub(super) total: u64,
     /// Units done by an earlier, interrupted command. They count for the position, not for the rate.
     pub(super) done: u64,
+    pub(super) figures: Figures,
+}
+
+/// The figures behind a bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figures {
+    /// Units done, their rate and the time left.
+    PositionAndRate,
+    /// Units done; the note has the rest.
+    Position,
 }
 
 impl Task {
@@ -37,6 +50,98 @@ impl Task {
             unit,
             total: total as u64,
             done: 0,
+            figures: Figures::PositionAndRate,
+        }
+    }
+
+    /// The figures after `worked` without pauses.
+    fn figures(&self, position: u64, worked: Worked) -> String {
+        let mut text = format!("{}/{}", grouped(position), grouped(self.total));
+        if !self.unit.is_empty() {
+            let _ = write!(text, " {}", self.unit);
+        }
+        if worked.is_paused {
+            return text + ", paused";
+        }
+        let speed = speed(position.saturating_sub(self.done), worked.time);
+        if self.figures == Figures::PositionAndRate && speed > 0.0 {
+            let left = self.total.saturating_sub(position) as f64 / speed;
+            let _ = write!(text, ", {}/s, {} left", per_second(speed), about_duration(left));
+        }
+        text
+    }
+}
+
+/// The pauses of the job that this process works on or follows.
+#[derive(Debug, Default)]
+pub(super) struct PauseClock(Mutex<Pauses>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pauses {
+    ended: Duration,
+    since: Option<Instant>,
+}
+
+/// The time worked on a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Worked {
+    /// Without pauses.
+    time: Duration,
+    is_paused: bool,
+}
+
+impl PauseClock {
+    fn lock(&self) -> MutexGuard<'_, Pauses> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pause begins, unless one has begun.
+    pub(super) fn pause(&self, now: Instant) {
+        self.lock().since.get_or_insert(now);
+    }
+
+    /// The pause ends, if there is one.
+    pub(super) fn resume(&self, now: Instant) {
+        let mut pauses = self.lock();
+        if let Some(since) = pauses.since.take() {
+            pauses.ended += now.saturating_duration_since(since);
+        }
+    }
+
+    /// The length of all pauses so far.
+    fn paused(&self, now: Instant) -> Duration {
+        let Pauses { ended, since } = *self.lock();
+        ended + since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    fn is_paused(&self) -> bool {
+        self.lock().since.is_some()
+    }
+}
+
+/// Measures the time worked on a task.
+#[derive(Clone, Debug)]
+pub(super) struct WorkTimer {
+    clock: Arc<PauseClock>,
+    started: Instant,
+    /// The length of earlier pauses.
+    paused: Duration,
+}
+
+impl WorkTimer {
+    fn start(clock: &Arc<PauseClock>, now: Instant) -> Self {
+        Self {
+            clock: Arc::clone(clock),
+            started: now,
+            paused: clock.paused(now),
+        }
+    }
+
+    fn worked(&self, now: Instant) -> Worked {
+        let paused = self.clock.paused(now).saturating_sub(self.paused);
+        Worked {
+            time: now.saturating_duration_since(self.started).saturating_sub(paused),
+            is_paused: self.clock.is_paused(),
         }
     }
 }
@@ -47,27 +152,27 @@ pub(super) enum Progress {
     Bar {
         bar: ProgressBar,
         task: Task,
-        started: Instant,
+        timer: WorkTimer,
     },
     Lines {
         log: Mutex<Log>,
-        started: Instant,
+        timer: WorkTimer,
     },
     Silent,
 }
 
 impl Progress {
-    pub(super) fn start(task: Task, terminal: &Terminal) -> Self {
-        let started = Instant::now();
+    pub(super) fn start(task: Task, terminal: &Terminal, clock: &Arc<PauseClock>) -> Self {
+        let timer = WorkTimer::start(clock, Instant::now());
         match terminal.stderr.draws {
             true => Self::Bar {
-                bar: bar(&task, terminal.size().0),
+                bar: bar(&task, &timer, terminal.size().0),
                 task,
-                started,
+                timer,
             },
             false => Self::Lines {
                 log: Mutex::new(Log::new(task)),
-                started,
+                timer,
             },
         }
     }
@@ -76,10 +181,10 @@ impl Progress {
     pub(super) fn advance(&self, more: u64) {
         match self {
             Self::Bar { bar, .. } => bar.inc(more),
-            Self::Lines { log, started } => {
+            Self::Lines { log, timer } => {
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
                 log.position += more;
-                if let Some(line) = log.line_if_due(started.elapsed()) {
+                if let Some(line) = log.line_if_due(timer.worked(Instant::now())) {
                     terminal::print_to_stderr(&line);
                 }
             }
@@ -91,7 +196,7 @@ impl Progress {
     pub(super) fn note(&self, note: &str) {
         let note = display_safe(note).into_owned();
         match self {
-            Self::Bar { bar, .. } => bar.set_message(note),
+            Self::Bar { bar, .. } => bar.set_message(format!("  {note}")),
             Self::Lines { log, .. } => log.lock().unwrap_or_else(PoisonError::into_inner).note = note,
             Self::Silent => {}
         }
@@ -105,20 +210,22 @@ impl Progress {
         }
     }
 
-    /// Ends the task with a line on the units done, the time and the rate.
+    /// Ends the task with a line on the units done, the time and the rate, if anything was done.
     pub(super) fn finish(self) {
-        let line = match &self {
-            Self::Bar { bar, task, started } => {
+        let (task, position, timer) = match &self {
+            Self::Bar { bar, task, timer } => {
                 bar.finish_and_clear();
-                summary(task, bar.position(), started.elapsed())
+                (task.clone(), bar.position(), timer)
             }
-            Self::Lines { log, started } => {
+            Self::Lines { log, timer } => {
                 let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                summary(&log.task, log.position, started.elapsed())
+                (log.task.clone(), log.position, timer)
             }
             Self::Silent => return,
         };
-        terminal::print_to_stderr(&line);
+        if let Some(line) = summary(&task, position, timer.worked(Instant::now()).time) {
+            terminal::print_to_stderr(&line);
+        }
     }
 }
 
@@ -130,15 +237,15 @@ impl Drop for Progress {
     }
 }
 
-fn bar(task: &Task, columns: u16) -> ProgressBar {
-    let unit = task.unit;
+fn bar(task: &Task, timer: &WorkTimer, columns: u16) -> ProgressBar {
     let template = if columns < WIDE { NARROW_TEMPLATE } else { TEMPLATE };
+    let (counted, timer) = (task.clone(), timer.clone());
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key(
-            "rate",
+            "figures",
             move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{unit}, {}", rate(state.per_sec(), ""));
+                let _ = out.write_str(&counted.figures(state.pos(), timer.worked(Instant::now())));
             },
         )
         .progress_chars("=> ");
@@ -146,7 +253,7 @@ fn bar(task: &Task, columns: u16) -> ProgressBar {
     bar.set_style(style);
     bar.set_prefix(task.label.clone());
     bar.set_position(task.done);
-    bar.reset_eta();
+    bar.enable_steady_tick(DRAW_INTERVAL);
     bar
 }
 
@@ -169,29 +276,20 @@ impl Log {
         }
     }
 
-    fn line_if_due(&mut self, elapsed: Duration) -> Option<String> {
-        if elapsed < self.last_line + LINE_INTERVAL {
+    fn line_if_due(&mut self, worked: Worked) -> Option<String> {
+        if worked.time < self.last_line + LINE_INTERVAL {
             return None;
         }
-        self.last_line = elapsed;
-        Some(self.line(elapsed))
+        self.last_line = worked.time;
+        Some(self.line(worked))
     }
 
-    fn line(&self, elapsed: Duration) -> String {
-        let Task {
-            label,
-            unit,
-            total,
-            done,
-        } = &self.task;
-        let speed = speed(self.position - done, elapsed);
-        let mut line = format!("{label}: {}", HumanCount(self.position));
-        let _ = write!(line, "/{} {unit}, {}", HumanCount(*total), rate(speed, unit));
-        if speed > 0.0 {
-            let left = total.saturating_sub(self.position) as f64 / speed;
-            let left = Duration::try_from_secs_f64(left.round()).unwrap_or(Duration::MAX);
-            let _ = write!(line, ", {} left", FormattedDuration(left));
-        }
+    fn line(&self, worked: Worked) -> String {
+        let mut line = format!(
+            "{}: {}",
+            self.task.label,
+            self.task.figures(self.position, worked)
+        );
         if !self.note.is_empty() {
             let _ = write!(line, "  {}", self.note);
         }
@@ -199,21 +297,23 @@ impl Log {
     }
 }
 
-fn summary(task: &Task, position: u64, elapsed: Duration) -> String {
-    let Task {
-        label, unit, done, ..
-    } = task;
-    let speed = speed(position - done, elapsed);
-    format!(
-        "{label}: {} {unit} in {}, {}",
-        HumanCount(position - done),
-        FormattedDuration(elapsed),
-        rate(speed, unit)
-    )
+/// `None` if an earlier command had done everything.
+fn summary(task: &Task, position: u64, worked: Duration) -> Option<String> {
+    let done = position.saturating_sub(task.done);
+    (done > 0).then(|| {
+        format!(
+            "{}: {} in {}, {} {}/s",
+            task.label,
+            counted(done, task.unit),
+            about_duration(worked.as_secs_f64()),
+            per_second(speed(done, worked)),
+            task.unit
+        )
+    })
 }
 
-fn speed(count: u64, elapsed: Duration) -> f64 {
-    let seconds = elapsed.as_secs_f64();
+fn speed(count: u64, worked: Duration) -> f64 {
+    let seconds = worked.as_secs_f64();
     if seconds > 0.0 {
         count as f64 / seconds
     } else {
@@ -221,13 +321,12 @@ fn speed(count: u64, elapsed: Duration) -> f64 {
     }
 }
 
-/// `1,234 images/s`; behind a count that names the unit already it is left empty.
-fn rate(per_second: f64, unit: &str) -> String {
-    let blank = if unit.is_empty() { "" } else { " " };
-    if per_second >= 100.0 {
-        format!("{}{blank}{unit}/s", HumanCount(per_second.round() as u64))
+/// A rate: `1,234` or `7.3`.
+fn per_second(rate: f64) -> String {
+    if rate >= 100.0 {
+        grouped(rate.round() as u64)
     } else {
-        format!("{per_second:.1}{blank}{unit}/s")
+        format!("{rate:.1}")
     }
 }
 
@@ -242,14 +341,50 @@ mod tests {
         }
     }
 
+    fn worked(seconds: u64) -> Worked {
+        Worked {
+            time: Duration::from_secs(seconds),
+            is_paused: false,
+        }
+    }
+
     #[test]
     fn earlier_units_count_for_position_but_not_for_rate() {
         let mut log = Log::new(images(8000, 1000));
         log.position += 400;
         log.note = "vgg16".into();
         assert_eq!(
-            log.line(Duration::from_secs(10)),
-            "extracting features: 1,400/8,000 images, 40.0 images/s, 00:02:45 left  vgg16"
+            log.line(worked(10)),
+            "extracting features: 1,400/8,000 images, 40.0/s, 2 min left  vgg16"
+        );
+    }
+
+    #[test]
+    fn epoch_has_no_time_of_its_own() {
+        let task = Task {
+            figures: Figures::Position,
+            ..Task::new("epoch 3", "batches", 8)
+        };
+        assert_eq!(task.figures(7, worked(1)), "7/8 batches");
+    }
+
+    #[test]
+    fn pause_stops_rate_and_time() {
+        let (clock, begin) = (Arc::new(PauseClock::default()), Instant::now());
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        clock.pause(begin);
+        clock.resume(after(5));
+        let timer = WorkTimer::start(&clock, after(5));
+        clock.pause(after(15));
+        clock.pause(after(20));
+        let paused = timer.worked(after(60));
+        let task = images(100, 0);
+        assert_eq!(task.figures(20, paused), "20/100 images, paused");
+        clock.resume(after(65));
+        assert_eq!(timer.worked(after(75)), worked(20));
+        assert_eq!(
+            task.figures(40, timer.worked(after(75))),
+            "40/100 images, 2.0/s, 30 s left"
         );
     }
 
@@ -257,18 +392,23 @@ mod tests {
     fn log_has_a_line_every_ten_seconds() {
         let mut log = Log::new(images(10, 0));
         let seconds: Vec<u64> = (0..40)
-            .filter(|second| log.line_if_due(Duration::from_secs(*second)).is_some())
+            .filter(|second| log.line_if_due(worked(*second)).is_some())
             .collect();
         assert_eq!(seconds, [10, 20, 30]);
     }
 
     #[test]
     fn summary_has_units_of_this_command() {
-        let line = summary(&images(8000, 1000), 8000, Duration::from_secs(140));
+        let seconds = Duration::from_secs(140);
         assert_eq!(
-            line,
-            "extracting features: 7,000 images in 00:02:20, 50.0 images/s"
+            summary(&images(8000, 1000), 8000, seconds).unwrap(),
+            "extracting features: 7,000 images in 2 min, 50.0 images/s"
         );
+        assert_eq!(
+            summary(&images(1, 0), 1, seconds).unwrap(),
+            "extracting features: 1 image in 2 min, 0.0 images/s"
+        );
+        assert_eq!(summary(&images(8000, 8000), 8000, seconds), None);
     }
 
     #[test]
@@ -276,6 +416,7 @@ mod tests {
         for template in [TEMPLATE, NARROW_TEMPLATE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
-        assert_eq!(bar(&images(3, 1), 80).position(), 1);
+        let timer = WorkTimer::start(&Arc::default(), Instant::now());
+        assert_eq!(bar(&images(3, 1), &timer, 80).position(), 1);
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::table::Table;
 use super::terminal::{display_path, display_safe};
 use super::{Context, json};
-use crate::jobs::{JobDirectory, JobState, JobStatus, Name, RunDirectory};
+use crate::jobs::{EndReason, JobDirectory, JobState, JobStatus, Name, RunDirectory};
 use crate::metrics::{DisplayLevel, Metric, Scores};
 use crate::text::about_duration;
 use crate::training::RunConfig;
@@ -89,11 +89,19 @@ struct Remove {
     yes: bool,
 }
 
+/// Columns that every terminal shows: run, state and epoch.
+const KEPT: usize = 3;
+
 /// An entry of `runs --json`.
 #[derive(Debug, Serialize)]
 struct RunEntry {
     run: String,
     state: JobState,
+    /// In the table: `stopped early` for a training that is complete for that reason.
+    #[serde(skip)]
+    state_name: &'static str,
+    /// Why the last session ended, if it did.
+    end: Option<EndReason>,
     dataset: Option<String>,
     /// Optimizer steps.
     step: u64,
@@ -153,7 +161,14 @@ impl Runs {
             return Ok(context.print(&json::pretty(&rows)?)?);
         }
         if rows.is_empty() {
-            context.notice("there are no runs yet; create one with `cutline train`, or give --root");
+            let root = context.root.path();
+            context.notice(&match root.is_dir() {
+                true => "there are no runs yet; create one with `cutline train`, or give --root".to_owned(),
+                false => format!(
+                    "there are no runs: there is no directory {}; give another --root",
+                    display_path(root)
+                ),
+            });
             return Ok(());
         }
         let metrics = Metric::shown(DisplayLevel::Headline).map(Metric::label);
@@ -169,8 +184,17 @@ impl Runs {
             }
             table.row(cells(row));
         }
-        let table = table.render(context.terminal.stdout.paint);
-        Ok(context.print(&format!("{table}{notes}"))?)
+        let stdout = context.terminal.stdout;
+        let dropped = match stdout.is_terminal {
+            true => table.fit(usize::from(context.terminal.size().0), KEPT),
+            false => Vec::new(),
+        };
+        if !dropped.is_empty() {
+            let dropped = dropped.join(", ");
+            notes += &format!("too wide for this terminal: {dropped} (all are in --json)\n");
+        }
+        let table = table.render(stdout.paint);
+        Ok(context.print(&format!("{table}{}", context.terminal.wrap_for(stdout, &notes)))?)
     }
 }
 
@@ -178,6 +202,8 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> RunEntry {
     let summary = status.summary;
     let is_live = status.state.is_live();
     RunEntry {
+        state_name: summary.state_name(status.state),
+        end: summary.end_reason(),
         epochs: summary.epochs,
         seconds_left: summary.seconds_left().filter(|_| is_live),
         run,
@@ -209,7 +235,7 @@ fn cells(row: RunEntry) -> Vec<String> {
     let score = |metric| or_dash(row.best.as_ref().map(|best| best.scores.cell(metric, 4)));
     let mut cells = vec![
         row.run.clone(),
-        row.state.name().into(),
+        row.state_name.into(),
         or_dash(row.epoch.map(|epoch| match row.epochs {
             Some(epochs) => format!("{epoch:.1}/{epochs}"),
             None => format!("{epoch:.1}"),

@@ -4,6 +4,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::terminal::{Paint, Role};
 
+const GAP: &str = "  ";
+
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     heading: Vec<String>,
@@ -22,12 +24,28 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    pub(super) fn render(&self, paint: Paint) -> String {
+    /// Drops the last columns until the rows fit, but keeps the first `kept`. Returns the headings of those dropped.
+    pub(super) fn fit(&mut self, columns: usize, kept: usize) -> Vec<String> {
+        let mut widths = self.widths();
+        while widths.len() > kept && widths.iter().sum::<usize>() + GAP.len() * (widths.len() - 1) > columns {
+            widths.pop();
+        }
+        for row in &mut self.rows {
+            row.truncate(widths.len());
+        }
+        self.heading.split_off(widths.len())
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let width = |column: usize| {
             let cells = std::iter::once(&self.heading).chain(&self.rows);
             cells.map(|row| row[column].width()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..self.heading.len()).map(width).collect();
+        (0..self.heading.len()).map(width).collect()
+    }
+
+    pub(super) fn render(&self, paint: Paint) -> String {
+        let widths = self.widths();
         let mut text = format!("{}\n", paint.text(Role::Heading, &line(&self.heading, &widths)));
         for row in &self.rows {
             text.push_str(&line(row, &widths));
@@ -50,12 +68,26 @@ fn line(cells: &[String], widths: &[usize]) -> String {
                 format!("{blanks}{cell}")
             }
         });
-    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_columns_are_dropped_until_rows_fit() {
+        let table = |columns, kept| {
+            let mut table = Table::new(["run", "state", "epoch", "host"]);
+            table.row(["first", "complete", "4.0/4", "here"].map(String::from));
+            (table.fit(columns, kept), table.render(Paint::Plain))
+        };
+        assert_eq!(table(28, 2).0, [""; 0]);
+        let (dropped, text) = table(27, 2);
+        assert_eq!(dropped, ["host"]);
+        assert_eq!(text, "run       state  epoch\nfirst  complete  4.0/4\n");
+        assert_eq!(table(1, 2).0, ["epoch", "host"]);
+    }
 
     #[test]
     fn columns_are_aligned_with_headings() {

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ColorChoice;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 pub(super) use crate::text::{display_path, display_safe};
 
@@ -157,6 +158,14 @@ impl Terminal {
         self.stdout.is_terminal && io::stdin().is_terminal()
     }
 
+    /// Text as lines that fit this stream's terminal; elsewhere unchanged.
+    pub(super) fn wrap_for<'a>(&self, stream: Stream, text: &'a str) -> Cow<'a, str> {
+        match stream.is_terminal {
+            true => Cow::Owned(wrapped(text, usize::from(self.size().0))),
+            false => Cow::Borrowed(text),
+        }
+    }
+
     /// Columns and rows.
     pub(super) fn size(&self) -> (u16, u16) {
         if !self.stdout.is_terminal && !self.stderr.is_terminal {
@@ -167,6 +176,20 @@ impl Terminal {
             _ => DEFAULT_SIZE,
         }
     }
+}
+
+/// Text in lines of at most this many columns, broken at blanks only; further lines begin as the first does.
+fn wrapped(text: &str, columns: usize) -> String {
+    let wrap = |line: &str| {
+        let indent = " ".repeat(line.len() - line.trim_start_matches(' ').len());
+        let options = Options::new(columns)
+            .break_words(false)
+            .word_separator(WordSeparator::AsciiSpace)
+            .word_splitter(WordSplitter::NoHyphenation)
+            .subsequent_indent(&indent);
+        textwrap::wrap(line, options).join("\n")
+    };
+    text.split('\n').map(wrap).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a line to standard error. A closed stream is no reason to stop.
@@ -203,6 +226,16 @@ mod tests {
         assert_eq!(found(&["cutline", "show", "--color=always"]), ColorMode::Always);
         assert_eq!(found(&["cutline", "--color"]), ColorMode::Auto);
         assert_eq!(found(&["cutline", "--", "--color=always"]), ColorMode::Auto);
+    }
+
+    #[test]
+    fn lines_are_broken_at_blanks_only() {
+        let text = "  try more steps (training.epochs) or /a/long/path-with-hyphens.jpg";
+        assert_eq!(
+            wrapped(text, 24),
+            "  try more steps\n  (training.epochs) or\n  /a/long/path-with-hyphens.jpg"
+        );
+        assert_eq!(wrapped("one\n\ntwo ", 24), "one\n\ntwo");
     }
 
     #[test]

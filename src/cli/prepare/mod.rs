@@ -238,7 +238,7 @@ impl Prepare {
             self.read(&self.source(), context)?
         };
         self.reject_truncated(&reading.problems)?;
-        let lacks = run_job(&job, self.job_info(&device.name), |job| {
+        let lacks = run_job(&job, self.job_info(&device.name), context, |job| {
             let dataset = self.build(reading, &target, extractor.as_ref(), job, context)?;
             let lacks = lacks_for_training(&dataset);
             if let Some(lacks) = lacks {
