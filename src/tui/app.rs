@@ -27,8 +27,8 @@ pub struct App {
     pub gallery: GalleryPage,
     /// Open popups, the topmost last.
     pub popups: Vec<Popup>,
-    /// The form of a command that is starting: it reopens if the start fails.
-    pub starting: Option<Box<OpenForm>>,
+    /// The form submitted last, until its outcome is known: it reopens on failure.
+    pub submitted: Option<Box<OpenForm>>,
     /// The outcome of the last action, shown above the footer.
     pub notice: Option<Result<String, String>>,
     pub keymap: Keymap,

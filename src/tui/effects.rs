@@ -50,16 +50,20 @@ impl EffectRunner {
                 directory.remove().map_err(describe)?;
                 Ok(format!("deleted {run}"))
             }),
-            Effect::Rename { run, to } => self.report(move |root| rename(root, &run, &to)),
+            Effect::Rename { run, to } => {
+                self.run_in_background(move |root| Message::Submitted(rename(root, &run, &to)))
+            }
             Effect::Note { run, text } => self.report(move |root| {
                 let run = root.find_run(&run).map_err(describe)?;
                 run.set_note(&text).map_err(describe)?;
                 Ok("noted".to_owned())
             }),
             Effect::Start(arguments) => {
-                self.run_in_background(move |root| Message::Started(start(root, &arguments)))
+                self.run_in_background(move |root| Message::Submitted(start(root, &arguments)))
             }
-            Effect::Export { path, compared } => self.report(move |_| export(&path, &compared)),
+            Effect::Export { path, compared } => {
+                self.run_in_background(move |_| Message::Submitted(export(&path, &compared)))
+            }
             Effect::LoadDataset(name) => self.run_in_background(move |root| Message::Dataset {
                 detail: dataset(root, &name).map(Arc::new),
                 name,
@@ -168,10 +172,24 @@ fn start(root: &Root, arguments: &[String]) -> Outcome {
 
 fn export(path: &Path, compared: &ComparedEvaluations) -> Outcome {
     let format = export_format(path)?;
+    if path.exists() {
+        let (taken, free) = (display_path(path), display_path(&next_free(path)));
+        return Err(format!("{taken} exists; take another name, such as {free}"));
+    }
     let text = compared.comparison.export(format).map_err(describe)?;
     write_atomically(path, |out| out.write_all(text.as_bytes()))
         .map_err(|error| format!("{}: {error}", display_path(path)))?;
     Ok(format!("wrote {}", display_path(path)))
+}
+
+/// The first path of `name-2.md`, `name-3.md` and so on that does not exist.
+fn next_free(path: &Path) -> PathBuf {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, extension) = (part(path.file_stem()), part(path.extension()));
+    let mut numbered = (2..).map(|number: u64| path.with_file_name(format!("{stem}-{number}.{extension}")));
+    numbered
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| path.to_owned())
 }
 
 fn dataset(root: &Root, name: &str) -> Result<DatasetDetail, String> {
@@ -234,7 +252,7 @@ fn recognize(path: &str) -> Outcome {
         return Ok("the built-in dataset".to_owned());
     }
     let format = source.recognize().map_err(describe)?;
-    Ok(format!("recognized: {format}"))
+    Ok(format!("detected: {format}"))
 }
 
 fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages, String> {
@@ -272,4 +290,20 @@ fn compare(root: &Root, of: &[EvaluationKey]) -> Result<ComparedEvaluations, Str
         comparison: Comparison::new(baseline, others),
         reports,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_free_name_counts_on_from_taken_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        for taken in ["scores.md", "scores-2.md"] {
+            std::fs::write(file(taken), "").unwrap();
+        }
+        assert_eq!(next_free(&file("scores.md")), file("scores-3.md"));
+        assert_eq!(next_free(&file("scores.csv")), file("scores-2.csv"));
+    }
 }

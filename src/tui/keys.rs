@@ -250,7 +250,7 @@ bindings![
     Train [Char('w')] Checkpoint "save" "Save a checkpoint now" FooterAndHelp;
     Train [Char('e')] EvaluateNow "evaluate" "Evaluate on the dev split now" FooterAndHelp;
     Train [Char('s')] Sample "sample" "Caption the sample images now" Help;
-    Train [Char('r')] LearningRate "rate" "Change the learning rate" FooterAndHelp;
+    Train [Char('r')] LearningRate "lr" "Change the learning rate" FooterAndHelp;
     Train [Char('x')] Stop "stop" "Save a checkpoint and stop training (asks first)" FooterAndHelp;
     Train [Char('u')] Resume "resume" "Resume a stopped or crashed run" Help;
     Train [Char('i')] Diagnostics "diagnose" "Show training diagnostics" FooterAndHelp;

@@ -72,7 +72,7 @@ pub enum Message {
         image: PreparedImage,
     },
     Done(Result<String, String>),
-    Started(Result<String, String>),
+    Submitted(Result<String, String>),
     Suspend,
     Quit,
 }

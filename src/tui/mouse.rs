@@ -31,7 +31,7 @@ fn scroll(app: &mut App, direction: ListMove) -> Vec<Effect> {
 }
 
 fn click(app: &mut App, position: Position) -> Vec<Effect> {
-    let Some(layout) = view::layout(app.size).filter(|_| app.popups.is_empty()) else {
+    let Some(layout) = view::layout(app, app.size).filter(|_| app.popups.is_empty()) else {
         return Vec::new();
     };
     if layout.tabs.contains(position) {

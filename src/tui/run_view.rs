@@ -5,7 +5,6 @@ use crate::diagnosis::{Symptom, TrainingMonitor};
 use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
 use crate::metrics::{DisplayLevel, Metric};
 use crate::text::display_safe;
-use serde_json::Value;
 
 const LOSS: &str = "loss";
 const DEV_LOSS: &str = "dev loss";
@@ -53,7 +52,7 @@ pub enum XAxis {
     Steps,
     #[strum(serialize = "epoch")]
     Epochs,
-    /// Minutes of training, without the time between sessions.
+    /// Minutes of training, without pauses and the time between sessions.
     #[strum(serialize = "minute")]
     Minutes,
 }
@@ -89,7 +88,6 @@ pub struct RunView {
     pub last_active: Option<f64>,
     /// How much of the log has been read.
     pub percent_read: Option<u8>,
-    pub settings: Value,
     pub device: Option<String>,
     /// Captions of the sample images, oldest first.
     pub samples: Vec<Predictions>,
@@ -100,6 +98,8 @@ pub struct RunView {
     series: Vec<NamedSeries>,
     /// Minutes of training at each step.
     minutes: Series,
+    /// The step and the time of a session that has logged nothing but its start yet: it may fail before it trains.
+    resumed: Option<(u64, f64)>,
     /// Start of the session in seconds since 1970, and the minutes of training before it.
     session: (f64, f32),
 }
@@ -117,12 +117,17 @@ impl RunView {
     pub fn add(&mut self, record: &Record) {
         self.summary.add(record);
         self.monitor.add(record);
+        if let (Event::Step(_) | Event::Evaluation(_) | Event::Predictions(_), Some((step, time))) =
+            (&record.event, self.resumed)
+        {
+            self.resumed = None;
+            self.cut_after(step);
+            self.session = (time, self.minutes.last().unwrap_or(0.0));
+        }
         match &record.event {
             Event::Start(start) => {
-                self.cut_after(start.job.step);
-                self.settings = start.job.settings.clone();
+                self.resumed = Some((start.job.step, record.time));
                 self.device = Some(display_safe(&start.job.device).into_owned());
-                self.session = (record.time, self.minutes.last().unwrap_or(0.0));
             }
             Event::Step(step) => self.add_step(step, record.time),
             Event::Evaluation(evaluation) => {
@@ -162,8 +167,8 @@ impl RunView {
             self.push(name, CurveKind::Steps, step.step, value);
         }
         let (began, before) = self.session;
-        self.minutes
-            .push(step.step, before + ((time - began).max(0.0) / 60.0) as f32);
+        let seconds = (time - began - self.summary.paused_seconds).max(0.0);
+        self.minutes.push(step.step, before + (seconds / 60.0) as f32);
     }
 
     /// Appends a value to the series of this name, which starts with its first value.
@@ -207,6 +212,11 @@ impl RunView {
 
     pub fn symptoms(&self) -> Vec<Symptom> {
         self.monitor.symptoms()
+    }
+
+    /// Symptoms that are no longer there, with their last epoch from 1.
+    pub fn past_symptoms(&self) -> Vec<(usize, Symptom)> {
+        self.monitor.past_symptoms()
     }
 
     /// The training loss, averaged into `columns` values.

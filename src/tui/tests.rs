@@ -9,8 +9,8 @@ use super::{
 };
 use crate::evaluation::Report;
 use crate::jobs::{
-    ControlCommand, DevEvaluation, Event, JobInfo, JobKind, JobState, LogSummary, Prediction, Predictions,
-    Record, SessionStart, StepEvent, Trigger,
+    Acknowledgement, ControlCommand, DevEvaluation, EndReason, Event, JobInfo, JobKind, JobState, LogSummary,
+    Prediction, Predictions, Record, SessionEnd, SessionStart, StepEvent, Trigger,
 };
 use crate::metrics::{Metric, Scores};
 use proptest::prelude::*;
@@ -104,6 +104,16 @@ fn listing(name: &str, state: JobState) -> RunListing {
         note: None,
         last_active: None,
     }
+}
+
+/// Appends an event to the log of the open run.
+fn append(app: &mut App, event: Event) {
+    let (seq, time) = (999, 999.0);
+    app.update(Message::Records {
+        run: RUN.into(),
+        records: vec![Record { seq, time, event }].into(),
+        percent_read: 100,
+    });
 }
 
 fn append_records(app: &mut App, run: &str) {
@@ -327,6 +337,81 @@ fn train_tab_shows_progress() {
         let drawn = lines[3..15].concat();
         assert_eq!(drawn.is_ascii(), characters == CharacterSet::Ascii);
     }
+}
+
+#[test]
+fn changed_settings_of_a_live_run_are_shown() {
+    let mut app = workbench(JobState::Running);
+    append(
+        &mut app,
+        Event::Control(Acknowledgement {
+            id: String::new(),
+            command: "set training.epochs=20".into(),
+            step: 200,
+            error: None,
+        }),
+    );
+    assert_line(&app, SMALL, &["epoch 2 of 20"]);
+    assert_line(&app, SMALL, &["10 %", "30 min left"]);
+}
+
+#[test]
+fn early_stopped_run_is_named_so_and_done() {
+    let mut app = workbench(JobState::Running);
+    append(
+        &mut app,
+        Event::End(SessionEnd {
+            reason: EndReason::EarlyStopped,
+            error: None,
+            continues: false,
+        }),
+    );
+    app.update(Message::Runs(vec![listing(RUN, JobState::Complete)]));
+    assert_line(&app, SMALL, &[RUN, "stopped early", "epoch 2 of 4"]);
+    assert_line(&app, SMALL, &["100 %"]);
+    press(&mut app, "5");
+    assert_line(&app, SMALL, &[RUN, "stopped early", "2.0"]);
+}
+
+#[test]
+fn curves_differ_without_colors() {
+    let app = workbench(JobState::Running);
+    for (characters, loss, dev_loss) in [
+        (CharacterSet::Unicode, "⠶ loss 3.600", "○ dev loss 3.250"),
+        (CharacterSet::Ascii, "* loss 3.600", "o dev loss 3.250"),
+    ] {
+        let buffer = frame(&app, SMALL, &Theme::new(Colors::None, characters));
+        let text: String = buffer.content().iter().map(Cell::symbol).collect();
+        assert!(text.contains(loss) && text.contains(dev_loss), "{text}");
+        let marker = dev_loss.chars().next().unwrap();
+        assert!(text.matches(marker).count() > 5, "{text}");
+    }
+}
+
+#[test]
+fn long_notice_wraps_so_that_its_end_can_be_read() {
+    let mut app = workbench(JobState::Complete);
+    press(&mut app, "u");
+    assert_line(&app, SMALL, &["scenes-merge-001 is complete"]);
+    assert_line(&app, SMALL, &["--set training.epochs=N"]);
+    let command = "a ".repeat(500);
+    app.update(Message::Done(Err(command)));
+    assert_line(&app, SMALL, &["? help"]);
+}
+
+#[test]
+fn failed_rename_reopens_its_form() {
+    let mut app = workbench(JobState::Complete);
+    press(&mut app, "5R");
+    press(&mut app, "2");
+    app.update(key(KeyCode::Enter));
+    assert!(app.popups.is_empty());
+    app.update(Message::Submitted(Err("older exists".into())));
+    let Some(Popup::Form(open)) = app.popups.last() else {
+        panic!("{:?}", app.notice);
+    };
+    assert_eq!(open.form.outcome.as_ref().unwrap_err().message, "older exists");
+    assert_eq!(open.form.value("name"), format!("{RUN}2"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Colors and symbols: the terminal's sixteen colors or none, so that any background works.
 
-use super::widgets::chart::PLAIN_MARKER;
 use crate::jobs::JobState;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::{Marker, border};
@@ -16,12 +15,13 @@ pub struct Theme {
     pub bad: Style,
     /// Per curve: the line, and the band behind it.
     pub curves: Vec<(Color, Color)>,
-    pub cursor: Color,
-    pub marker: Marker,
+    /// How curves are drawn, in turn; without colors they differ.
+    pub strokes: &'static [CurveStroke],
+    /// Of the bands behind curves.
+    pub band: Marker,
+    pub cursor: (Color, Marker),
     /// How images are drawn without a graphics protocol.
     pub pixels: Pixels,
-    /// Before each name in the legend.
-    pub bullet: &'static str,
     pub border: border::Set<'static>,
     /// Bars of the sparkline, lowest first.
     pub heights: [&'static str; 8],
@@ -29,6 +29,49 @@ pub struct Theme {
     /// Progress bar: done, and remaining.
     pub bar: (&'static str, &'static str),
 }
+
+/// How a curve is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurveStroke {
+    pub marker: Marker,
+    /// Before its name in the legend.
+    pub bullet: char,
+}
+
+impl CurveStroke {
+    const fn of(character: char) -> Self {
+        Self {
+            marker: Marker::Custom(character),
+            bullet: character,
+        }
+    }
+}
+
+const COLORED: &[CurveStroke] = &[CurveStroke {
+    marker: Marker::Braille,
+    bullet: '▪',
+}];
+
+const WITHOUT_COLORS: &[CurveStroke] = &[
+    CurveStroke {
+        marker: Marker::Braille,
+        bullet: '⠶',
+    },
+    CurveStroke::of('○'),
+    CurveStroke::of('◆'),
+    CurveStroke::of('×'),
+    CurveStroke::of('□'),
+    CurveStroke::of('+'),
+];
+
+const IN_ASCII: &[CurveStroke] = &[
+    CurveStroke::of('*'),
+    CurveStroke::of('o'),
+    CurveStroke::of('x'),
+    CurveStroke::of('#'),
+    CurveStroke::of('+'),
+    CurveStroke::of('@'),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
@@ -84,10 +127,10 @@ impl Theme {
             warning: Style::new().add_modifier(Modifier::BOLD),
             bad: Style::new().add_modifier(Modifier::BOLD),
             curves: vec![(Color::Reset, Color::Reset)],
-            cursor: Color::Reset,
-            marker: Marker::Braille,
+            strokes: WITHOUT_COLORS,
+            band: Marker::Custom('·'),
+            cursor: (Color::Reset, Marker::Custom('│')),
             pixels: Pixels::Characters,
-            bullet: "▪",
             border: border::ROUNDED,
             heights: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
             arrows: ("◂", "▸"),
@@ -104,7 +147,9 @@ impl Theme {
                 good: Style::new().fg(Color::Green),
                 warning: Style::new().fg(Color::Yellow),
                 bad: Style::new().fg(Color::Red),
-                cursor: Color::Yellow,
+                strokes: COLORED,
+                band: Marker::Braille,
+                cursor: (Color::Yellow, Marker::Braille),
                 pixels: Pixels::Palette,
                 curves: CURVES.map(|line| (line, Color::DarkGray)).to_vec(),
                 ..self
@@ -116,9 +161,10 @@ impl Theme {
         match characters {
             CharacterSet::Unicode => self,
             CharacterSet::Ascii => Self {
-                marker: PLAIN_MARKER,
+                strokes: IN_ASCII,
+                band: Marker::Custom(':'),
+                cursor: (self.cursor.0, Marker::Custom('|')),
                 pixels: Pixels::Characters,
-                bullet: "*",
                 border: ASCII_BORDER,
                 heights: ["_", ".", ",", "-", "~", "=", "^", "#"],
                 arrows: ("<", ">"),
@@ -139,6 +185,11 @@ impl Theme {
     /// Colors of the curve of a run: the line, and the band behind it.
     pub fn curve(&self, number: usize) -> (Color, Color) {
         self.curves[number % self.curves.len()]
+    }
+
+    /// How the curve of this number in a chart is drawn.
+    pub fn stroke(&self, number: usize) -> CurveStroke {
+        self.strokes[number % self.strokes.len()]
     }
 
     pub fn state(&self, state: JobState) -> Style {

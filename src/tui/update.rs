@@ -49,7 +49,7 @@ impl App {
             }
             Message::ImageReady { key, image } => self.images.insert(key, image),
             Message::Done(result) => self.notice = Some(result),
-            Message::Started(result) => self.started(result),
+            Message::Submitted(result) => self.show_outcome(result),
             Message::Suspend => return vec![Effect::Suspend],
             Message::Quit => self.lifecycle = Lifecycle::Exiting,
         }
@@ -99,9 +99,9 @@ impl App {
         matches!(self.popups.last(), Some(Popup::Form(open)) if open.source() == Some(source))
     }
 
-    /// Shows the outcome of starting a command; on failure its form reopens with the error.
-    fn started(&mut self, result: Result<String, String>) {
-        match (result, self.starting.take()) {
+    /// Shows the outcome of a submitted form; on failure the form reopens with the error.
+    fn show_outcome(&mut self, result: Result<String, String>) {
+        match (result, self.submitted.take()) {
             (Err(message), Some(mut open)) if self.popups.is_empty() => {
                 // The next run that appears is another one.
                 self.runs.opens_next = false;

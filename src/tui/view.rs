@@ -16,13 +16,16 @@ use crate::jobs::JobState;
 use crate::text::display_safe;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::{Line, Span};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Wrap};
 use strum::VariantArray;
 
 /// The minimum size, in columns and rows.
 const SMALLEST: (u16, u16) = (40, 10);
 const NAME: &str = "Cutline  ";
+/// The most rows of a notice; at most a quarter of the screen.
+const NOTICE: usize = 4;
 
 pub struct ScreenLayout {
     pub tabs: Rect,
@@ -32,14 +35,14 @@ pub struct ScreenLayout {
 }
 
 /// Layout of the screen; `None` if it is too small.
-pub fn layout(screen: Rect) -> Option<ScreenLayout> {
+pub fn layout(app: &App, screen: Rect) -> Option<ScreenLayout> {
     if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
         return None;
     }
     let [tabs, page, notice, footer] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(1),
-        Constraint::Length(1),
+        Constraint::Length(notice_rows(&notice(app).0, screen).len() as u16),
         Constraint::Length(1),
     ])
     .areas(screen);
@@ -53,7 +56,7 @@ pub fn layout(screen: Rect) -> Option<ScreenLayout> {
 
 pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     let area = frame.area();
-    let Some(layout) = layout(area) else {
+    let Some(layout) = layout(app, area) else {
         let (columns, rows) = SMALLEST;
         let text = format!("terminal too small: at least {columns}x{rows}");
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
@@ -61,7 +64,10 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     };
     frame.render_widget(Paragraph::new(tab_line(app, theme)), layout.tabs);
     (page(app.tab).draw)(frame, layout.page, app, theme);
-    frame.render_widget(Paragraph::new(notice_line(app, theme)), layout.notice);
+    let (text, kind) = notice(app);
+    let rows = notice_rows(&text, area).into_iter().map(Line::raw);
+    let text = Text::from_iter(rows).style(kind.style(theme));
+    frame.render_widget(text, layout.notice);
     frame.render_widget(
         Paragraph::new(footer_line(app, layout.footer.width, theme)),
         layout.footer,
@@ -72,7 +78,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
 }
 
 pub fn images(app: &App) -> Vec<ImageKey> {
-    match (popup::image(app), layout(app.size)) {
+    match (popup::image(app), layout(app, app.size)) {
         (Some((path, room)), _) => image::key(Some(path), room).into_iter().collect(),
         (None, Some(layout)) => (page(app.tab).images)(app, layout.page),
         (None, None) => Vec::new(),
@@ -101,21 +107,50 @@ fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
 }
 
 /// The outcome of the last action; otherwise a diagnostic of the open run, or the last message in its log.
-fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
+fn notice(app: &App) -> (String, NoticeKind) {
     let open = app.runs.open().filter(|_| app.tab == Tab::Train);
     let symptom = open.and_then(|view| view.symptoms().into_iter().next());
     match (&app.notice, symptom, open) {
-        (Some(Ok(done)), ..) => Line::styled(done.clone(), theme.good),
-        (Some(Err(why)), ..) => Line::styled(why.clone(), theme.bad),
-        (None, Some(symptom), _) => {
-            Line::styled(display_safe(&symptom.to_string()).into_owned(), theme.warning)
-        }
+        (Some(Ok(done)), ..) => (done.clone(), NoticeKind::Done),
+        (Some(Err(why)), ..) => (why.clone(), NoticeKind::Refused),
+        (None, Some(symptom), _) => (
+            display_safe(&symptom.to_string()).into_owned(),
+            NoticeKind::Symptom,
+        ),
         (None, None, Some(view)) => {
             let news = next_step(app, view).or_else(|| view.news.clone());
-            Line::styled(news.unwrap_or_default(), theme.quiet)
+            (news.unwrap_or_default(), NoticeKind::News)
         }
-        (None, None, None) => Line::raw(""),
+        (None, None, None) => (String::new(), NoticeKind::News),
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoticeKind {
+    Done,
+    Refused,
+    Symptom,
+    News,
+}
+
+impl NoticeKind {
+    fn style(self, theme: &Theme) -> Style {
+        match self {
+            Self::Done => theme.good,
+            Self::Refused => theme.bad,
+            Self::Symptom => theme.warning,
+            Self::News => theme.quiet,
+        }
+    }
+}
+
+/// The notice in rows that fit the screen; an empty one without a notice.
+fn notice_rows(notice: &str, screen: Rect) -> Vec<String> {
+    let rows = textwrap::wrap(notice, usize::from(screen.width.max(1)));
+    let most = NOTICE.min(usize::from(screen.height) / 4).max(1);
+    let mut rows: Vec<String> = rows.into_iter().map(String::from).take(most).collect();
+    rows.resize(rows.len().max(1), String::new());
+    rows
 }
 
 /// The next step for a complete run without an evaluation.

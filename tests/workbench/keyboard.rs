@@ -76,7 +76,7 @@ fn prepare_scenes(screen: &Screen) {
 
 fn start_training(screen: &Screen) {
     screen.press("t");
-    screen.shows("the demo: quick, for scenes");
+    screen.shows("the demo's settings");
     fill(screen, 7, "150");
     screen.shows("training.epochs=150");
     // A smaller network than the demo's, without early stopping.

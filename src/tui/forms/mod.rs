@@ -35,6 +35,14 @@ pub enum FormSubmission {
 }
 
 impl FormSubmission {
+    /// Whether the outcome is known only later: on failure the form reopens.
+    pub fn may_fail(&self) -> bool {
+        matches!(
+            self,
+            Self::Effect(Effect::Start(_) | Effect::Rename { .. }) | Self::Export(_)
+        )
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Effect(Effect::Start(arguments)) => command_line(arguments),
@@ -80,7 +88,9 @@ impl OpenForm {
             FormPurpose::Train(presets) if changed == train::DATASET => {
                 train::choose_preset(&mut self.form, presets);
             }
-            FormPurpose::Train(presets) if changed == train::LIKE => train::fill(&mut self.form, presets),
+            FormPurpose::Train(presets) if changed == train::START_FROM => {
+                train::fill(&mut self.form, presets)
+            }
             _ => {}
         }
     }

@@ -32,7 +32,7 @@ const KEEP_DIGITS: &str = "keep digits";
 
 #[rustfmt::skip] // A field is a line.
 pub fn form(source: &str) -> Form {
-    let formats = ["recognized"].into_iter().chain(Format::VARIANTS.iter().copied());
+    let formats = ["detected"].into_iter().chain(Format::VARIANTS.iter().copied());
     let backbones = [NO_BACKBONE].into_iter().chain(BackboneKind::VARIANTS.iter().copied());
     let crop_modes = ["as the CNN was trained"].into_iter().chain(CropMode::VARIANTS.iter().copied());
     let features = FeatureKind::VARIANTS.iter().copied();

@@ -7,7 +7,7 @@ use crate::training::{RunSettings, Setting, SettingsForm, presets};
 use crate::tui::{Field, Form, FormError};
 use serde_json::Value;
 
-pub const LIKE: &str = "like";
+pub const START_FROM: &str = "start from";
 /// The starting point of the other fields depends on it.
 pub const DATASET: &str = "dataset";
 const RUN: &str = "run";
@@ -32,7 +32,7 @@ impl StartingPoint {
         };
         let mut all = vec![
             named("the defaults", &[]),
-            named("the demo: quick, for scenes", &presets::DEMO),
+            named("the demo's settings", &presets::DEMO),
         ];
         all.extend(presets::PRESETS.map(|preset| named(preset.name, preset.settings)));
         all
@@ -53,7 +53,7 @@ pub fn form<'a>(datasets: impl Iterator<Item = &'a str>, dataset: &str, presets:
     let more = "further settings: key=value key=value, as --set takes them";
     let mut fields = vec![
         Field::choice(DATASET, "the dataset to train on", datasets, dataset),
-        Field::choice(LIKE, like, likes, ""),
+        Field::choice(START_FROM, like, likes, ""),
         Field::text(RUN, "name of the run; default: numbered after the dataset", ""),
     ];
     fields.extend(settings::fields(SettingsForm::Train, &RunSettings::default()));
@@ -68,15 +68,17 @@ pub fn choose_preset(form: &mut Form, presets: &[StartingPoint]) {
     let quick = presets.get(1).map_or("", |preset| preset.name.as_str());
     let usual = presets.first().map_or("", |preset| preset.name.as_str());
     if form.value(DATASET) == Format::SCENES {
-        form.set(LIKE, quick);
-    } else if form.value(LIKE) == quick {
-        form.set(LIKE, usual);
+        form.set(START_FROM, quick);
+    } else if form.value(START_FROM) == quick {
+        form.set(START_FROM, usual);
     }
     fill(form, presets);
 }
 
 pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
-    let chosen = presets.iter().find(|preset| preset.name == form.value(LIKE));
+    let chosen = presets
+        .iter()
+        .find(|preset| preset.name == form.value(START_FROM));
     let settings = chosen.map_or(&[][..], |preset| &preset.settings);
     let mut more = Vec::new();
     for (setting, label) in Setting::of_form(SettingsForm::Train) {

@@ -83,8 +83,8 @@ impl App {
         let submission = open.submit();
         match submission.and_then(|submission| self.check_source(&open).map(|()| submission)) {
             Ok(submission) => {
-                if matches!(submission, FormSubmission::Effect(Effect::Start(_))) {
-                    self.starting = Some(open);
+                if submission.may_fail() {
+                    self.submitted = Some(open);
                 }
                 self.apply(submission)
             }

@@ -134,6 +134,37 @@ fn shown(app: &App) -> (String, String) {
 }
 
 #[test]
+fn gallery_compares_only_evaluations_of_its_images() {
+    let mut app = gallery();
+    assert_rejected(&mut app, "c", "no other evaluation of these images");
+    let other = |name: &str, dataset: &str| {
+        let mut head = report();
+        head.info.dataset = dataset.into();
+        head.info.data_hash = dataset.into();
+        let mut listing = listed_evaluation(Some(Arc::new(head)), None);
+        listing.key.name = name.into();
+        listing
+    };
+    let shown = listed_evaluation(Some(Arc::new(report())), None);
+    let all = vec![shown, other("again", "scenes"), other("elsewhere", "flickr8k")];
+    app.update(Message::Evaluations(all));
+    press(&mut app, "c");
+    let Some(Popup::Choose(chooser)) = app.popups.last() else {
+        panic!("{:?}", app.notice);
+    };
+    let labels: Vec<&str> = chooser.items.iter().map(|item| item.label.as_str()).collect();
+    assert_eq!(labels, [format!("{RUN}/again")]);
+}
+
+#[test]
+fn smallest_window_shows_names_of_evaluations() {
+    let mut app = gallery();
+    app.update(Message::Resized(40, 10));
+    press(&mut app, "3");
+    assert_line(&app, (40, 10), &["scenes-merge-001/dev-best", "0.000"]);
+}
+
+#[test]
 fn attention_steps_through_words() {
     let mut app = gallery();
     let effects = press(&mut app, "w");

@@ -5,19 +5,19 @@
 //!      │⣧⣀
 //! 3.12 ┤ ⠉⠒⠒⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤
 //!      └1                    4,690
-//!       ▪ training 3.21   ▪ dev 2.97
+//!       ▪ loss 3.21   ▪ dev loss 2.97
 //! ```
 
 use crate::text::about_duration;
 use crate::tui::chart_view::AxisScale;
 use crate::tui::run_view::{CurveKind, NamedSeries};
 use crate::tui::series::{Bucket, smoothed};
+use crate::tui::theme::CurveStroke;
 use crate::tui::{ChartSpec, ChartView, RunView, Theme, XAxis};
 use indicatif::HumanCount;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
-use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Context, Line as Stroke};
@@ -45,6 +45,7 @@ struct PlottedCurve<'a> {
     buckets: Vec<Option<Bucket>>,
     line: Vec<Option<f32>>,
     color: Color,
+    stroke: CurveStroke,
     /// Color of the band behind the line, if it has one.
     band: Option<Color>,
 }
@@ -101,6 +102,7 @@ impl Chart<'_> {
                     buckets,
                     line,
                     color,
+                    stroke: self.theme.stroke(drawn.len()),
                     band: (is_alone && curve.kind == CurveKind::Steps).then_some(band),
                     curve,
                 });
@@ -151,7 +153,7 @@ impl Chart<'_> {
         let width = f64::from(plot.width) * DOTS as f64;
         let (first, last) = self.range();
         Canvas::default()
-            .marker(self.theme.marker)
+            .marker(self.theme.band)
             .x_bounds([0.0, width - 1.0])
             .y_bounds([low, high])
             .paint(|canvas| {
@@ -159,13 +161,20 @@ impl Chart<'_> {
                     self.draw_band(canvas, curve);
                 }
                 canvas.layer();
+                let mut marker = self.theme.band;
                 for curve in drawn {
+                    // Curves of the same marker share a layer, so that they share cells.
+                    if curve.stroke.marker != marker {
+                        marker = curve.stroke.marker;
+                        canvas.marker(marker);
+                    }
                     self.draw_line(canvas, curve);
                 }
                 if let Some(cursor) = self.view.cursor {
-                    canvas.layer();
+                    let (color, marker) = self.theme.cursor;
+                    canvas.marker(marker);
                     let x = ((cursor - first) / (last - first) * (width - 1.0)).clamp(0.0, width - 1.0);
-                    canvas.draw(&stroke((x, low), (x, high), self.theme.cursor));
+                    canvas.draw(&stroke((x, low), (x, high), color));
                 }
             })
             .render(plot, buffer);
@@ -243,7 +252,8 @@ impl Chart<'_> {
                 1 => drawn.curve.label(),
                 _ => format!("{} {}", drawn.run.name, drawn.curve.label()),
             };
-            spans.push(Span::styled(self.theme.bullet, Style::new().fg(drawn.color)));
+            let bullet = drawn.stroke.bullet.to_string();
+            spans.push(Span::styled(bullet, Style::new().fg(drawn.color)));
             spans.push(Span::raw(format!(" {name} {figure}   ")));
         }
         Line::from(spans)
@@ -290,9 +300,6 @@ fn figure(value: f64) -> String {
         _ => format!("{value:.1e}"),
     }
 }
-
-/// Marker of curves where braille is not available.
-pub const PLAIN_MARKER: Marker = Marker::Custom('*');
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@
 
 use crate::data::{Format, PrepareReport, Problem, ProblemKind, Split};
 use crate::jobs::JobState;
-use crate::text::{about_duration, display_path, display_safe};
+use crate::text::{about_duration, counted, display_path, display_safe};
 use crate::tui::tabs::data::state::DetailView;
 use crate::tui::tabs::listing::PaneFocus;
 use crate::tui::widgets::{ImageWidget, image, list, text};
@@ -209,17 +209,18 @@ fn counts(report: &PrepareReport, theme: &Theme) -> Vec<Line<'static>> {
             continue;
         };
         lines.push(Line::raw(format!(
-            "{:<6}{:>9}{:>10}{:>13.2} %",
+            "{:<6}{:>9}{:>10}{:>15}",
             split.to_string(),
             HumanCount(statistics.images as u64).to_string(),
             HumanCount(statistics.captions as u64).to_string(),
-            100.0 * statistics.words.share()
+            match statistics.words.tokens {
+                0 => "-".to_owned(),
+                _ => format!("{:.2} %", 100.0 * statistics.words.share()),
+            }
         )));
     }
-    lines.push(Line::raw(format!(
-        "vocabulary: {} words",
-        HumanCount(report.vocabulary as u64)
-    )));
+    let words = counted(report.vocabulary as u64, "words");
+    lines.push(Line::raw(format!("vocabulary: {words}")));
     lines
 }
 

@@ -10,12 +10,11 @@
 
 use crate::evaluation::{Against, Compared, Report};
 use crate::metrics::{DisplayLevel, Metric};
-use crate::text::display_safe;
+use crate::text::{counted, display_safe};
 use crate::tui::tabs::evaluate::state::{ImageOrder, ListedImage};
 use crate::tui::tabs::listing::PaneFocus;
 use crate::tui::widgets::{list, text};
 use crate::tui::{Action, App, EvaluationListing, KeyContext, Theme};
-use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
@@ -23,6 +22,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use std::num::NonZeroUsize;
 
+/// Columns of a score, and the least for the mark and the name of an evaluation.
+const SCORE: u16 = 8;
+const NAME: u16 = 24;
 const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
 const SELECTED: u16 = 5;
 /// Columns of the histogram, and of its bars.
@@ -79,18 +81,22 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
 }
 
+/// The metrics that leave room for the names of evaluations; the last ones matter most.
 fn metrics(width: u16) -> Vec<Metric> {
     let display_level = match width {
         0..100 => DisplayLevel::Summary,
         _ => DisplayLevel::Full,
     };
-    Metric::shown(display_level).collect()
+    let mut metrics: Vec<Metric> = Metric::shown(display_level).collect();
+    let fitting = width.saturating_sub(NAME) / (SCORE + 1);
+    let left_out = metrics.len().saturating_sub(usize::from(fitting.max(1)));
+    metrics.split_off(left_out)
 }
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app: &App, theme: &Theme) {
     let metrics = metrics(area.width);
     let is_wide = area.width >= WIDE;
-    let column = if is_wide { 21 } else { 8 };
+    let column = if is_wide { 21 } else { SCORE };
     let mut widths = vec![Constraint::Length(2), Constraint::Fill(1)];
     widths.extend(metrics.iter().map(|_| Constraint::Length(column)));
     let names = metrics.iter().map(|metric| Cell::from(metric.label()));
@@ -166,8 +172,8 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
     if let Some(head) = &selected.head {
         lines.push(Line::styled(
             format!(
-                "{} images of {}, {} split, {}, {}",
-                HumanCount(head.summary.images as u64),
+                "{} of {}, {} split, {}, {}",
+                counted(head.summary.images as u64, "images"),
                 display_safe(&head.info.dataset),
                 head.info.split,
                 display_safe(&head.info.model_label()),

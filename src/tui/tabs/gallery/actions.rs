@@ -96,7 +96,7 @@ impl App {
         });
         let of_run = || {
             let view = self.runs.open()?;
-            let search = view.settings.pointer("/search").cloned();
+            let search = view.summary.settings.pointer("/search").cloned();
             let search = search.and_then(|search| serde_json::from_value(search).ok());
             let best = CheckpointRef {
                 run: view.name.clone(),
@@ -187,16 +187,21 @@ impl App {
             ChooserPurpose::Comparison => self.gallery.comparison.as_ref().map(|loaded| &loaded.of),
             _ => self.gallery.evaluation_key(),
         };
+        let compares = purpose == ChooserPurpose::Comparison;
         let items: Vec<ChooserItem> = self
             .evaluate
             .finished()
+            .filter(|listing| !compares || self.has_images_of_gallery(listing))
             .map(|listing| ChooserItem {
                 label: listing.key.to_string(),
                 is_chosen: Some(&listing.key) == now,
             })
             .collect();
         if items.is_empty() {
-            return self.reject("no evaluations yet");
+            return self.reject(match compares {
+                true => "no other evaluation of these images",
+                false => "no evaluations yet",
+            });
         }
         let selected = items.iter().position(|item| item.is_chosen).unwrap_or(0);
         self.popups.push(Popup::Choose(Chooser {
@@ -206,6 +211,16 @@ impl App {
             selected,
         }));
         Vec::new()
+    }
+
+    /// Whether this is another evaluation of the split in the gallery.
+    fn has_images_of_gallery(&self, listing: &EvaluationListing) -> bool {
+        let shown = self.gallery.loaded_images().map(|images| &images.report.info);
+        let (Some(shown), Some(head)) = (shown, &listing.head) else {
+            return false;
+        };
+        let is_same_data = shown.data_hash == head.info.data_hash || shown.dataset == head.info.dataset;
+        Some(&listing.key) != self.gallery.evaluation_key() && shown.split == head.info.split && is_same_data
     }
 
     pub fn show_chosen_evaluation(&mut self, chooser: &Chooser) -> Vec<Effect> {

@@ -4,6 +4,7 @@ use super::attention::AttentionPanel;
 use crate::evaluation::{CaptionedImage, Report};
 use crate::metrics::Metric;
 use crate::search::{SearchSettings, WrittenCaption};
+use crate::text::counted;
 use crate::tui::{
     CaptionRequest, EvaluationKey, GalleryImages, GalleryRequest, GallerySlot, ListMove, Pending,
 };
@@ -215,7 +216,12 @@ impl GalleryPage {
                 .filter(|index| *index < self.shown.len())
         };
         let index = self.shown.iter().position(begins).or_else(by_number);
-        self.index = index.ok_or_else(|| format!("no image named {to} among {} images", self.shown.len()))?;
+        self.index = index.ok_or_else(|| {
+            format!(
+                "no image named {to} among {}",
+                counted(self.shown.len() as u64, "images")
+            )
+        })?;
         self.image_file = None;
         Ok(())
     }

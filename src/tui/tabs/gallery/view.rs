@@ -242,7 +242,8 @@ fn hypotheses(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
         None => lines.push(Line::styled("captioning ...", theme.quiet)),
         Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
         Some(Ok(captions)) => {
-            lines.push(Line::styled("by length-normalized log-probability", theme.quiet));
+            let order = "log-probability; in the order of the search, which normalizes it for length";
+            lines.push(Line::styled(order, theme.quiet));
             let mut captions = captions.iter().map(hypothesis_line);
             // For an image file the best hypothesis is the caption.
             if gallery.image_file.is_some() {

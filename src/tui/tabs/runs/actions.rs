@@ -1,6 +1,5 @@
 //! What keys do in the Runs tab.
 
-use crate::jobs::JobState;
 use crate::metrics::{DisplayLevel, Metric};
 use crate::training::SETTINGS;
 use crate::tui::forms::prompts::Prompt;
@@ -97,7 +96,9 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
     let mut rows = vec![
         row("", views, |view| view.name.clone()),
         row("state", views, |view| {
-            view.state.map_or("", JobState::name).to_owned()
+            view.state
+                .map_or("", |state| view.summary.state_name(state))
+                .to_owned()
         }),
         row("dataset", views, |view| {
             view.summary.dataset.clone().unwrap_or_else(|| "-".into())
@@ -114,12 +115,12 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
         })
     }));
     let differing = SETTINGS.iter().map(|setting| setting.key).filter(|key| {
-        let text = |view: &&&RunView| settings::text_in(&view.settings, key);
+        let text = |view: &&&RunView| settings::text_in(&view.summary.settings, key);
         views.iter().any(|view| text(&view) != text(&&views[0]))
     });
     for key in differing {
         rows.push(row(key, views, |view| {
-            settings::text_in(&view.settings, key).unwrap_or_else(|| "-".into())
+            settings::text_in(&view.summary.settings, key).unwrap_or_else(|| "-".into())
         }));
     }
     aligned(&rows)

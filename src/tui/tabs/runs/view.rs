@@ -25,6 +25,7 @@ const NARROW: u16 = 70;
 /// Width from which the sparkline has its full length.
 const ROOMY: u16 = 100;
 const CURVE: usize = 16;
+const STATE: usize = 9;
 const BELOW: u16 = 4;
 
 fn layout(area: Rect) -> [Rect; 2] {
@@ -52,10 +53,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         NARROW..ROOMY => CURVE / 2,
         _ => CURVE,
     };
+    let states = runs.iter().map(|run| state_name(run).len());
     let mut widths = vec![
         Constraint::Length(1),
         Constraint::Min(16),
-        Constraint::Length(9),
+        Constraint::Length(states.max().unwrap_or(0).max(STATE) as u16),
         // In a narrow window the least important columns are hidden.
         Constraint::Length(curve as u16),
         Constraint::Length(6),
@@ -82,6 +84,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
 }
 
+fn state_name(run: &RunView) -> &'static str {
+    run.state.map_or("-", |state| run.summary.state_name(state))
+}
+
 fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> {
     let summary = &run.summary;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
@@ -96,8 +102,8 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
         Span::raw("")
     };
     let state = match run.state {
-        Some(state) => Span::styled(state.name(), theme.state(state)),
-        None => Span::raw("-"),
+        Some(state) => Span::styled(state_name(run), theme.state(state)),
+        None => Span::raw(state_name(run)),
     };
     let dataset = summary.dataset.as_deref();
     let metrics = Metric::shown(DisplayLevel::Headline)
@@ -125,7 +131,7 @@ fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
     if let Some(note) = &run.note {
         lines.push(Line::raw(format!("note: {}", display_safe(note))));
     }
-    let changes = settings::changes(&run.settings);
+    let changes = settings::changes(&run.summary.settings);
     let changes: Vec<String> = changes
         .iter()
         .map(|(key, value)| format!("{key}={value}"))

@@ -102,8 +102,8 @@ impl App {
             .listing
             .all()
             .iter()
-            .filter(|view| view.settings.is_object());
-        presets.extend(runs.map(|view| train::StartingPoint::of_run(&view.name, &view.settings)));
+            .filter(|view| view.summary.settings.is_object());
+        presets.extend(runs.map(|view| train::StartingPoint::of_run(&view.name, &view.summary.settings)));
         let datasets = self.data.prepared().map(|listing| listing.name.as_str());
         let of_run = || self.runs.open().and_then(|view| view.summary.dataset.as_deref());
         let chosen = dataset.or_else(of_run).unwrap_or_default();
@@ -113,7 +113,7 @@ impl App {
 
     fn open_learning_rate_form(&mut self) {
         if let Some(run) = self.live_target() {
-            let settings = self.runs.open().map(|view| &view.settings);
+            let settings = self.runs.open().map(|view| &view.summary.settings);
             let now = settings.and_then(|settings| settings::text_in(settings, "training.learning_rate"));
             self.prompt(Prompt::LearningRate { run }, &now.unwrap_or_default());
         }
@@ -123,8 +123,10 @@ impl App {
         let Some(view) = self.runs.open() else {
             return Vec::new();
         };
-        let lines = match view.symptoms().as_slice() {
-            [] => vec!["No problems found.".to_owned()],
+        let past = view.past_symptoms();
+        let mut lines = match view.symptoms().as_slice() {
+            [] if past.is_empty() => vec!["No problems found.".to_owned()],
+            [] => vec!["No problems at the end of its log.".to_owned(), String::new()],
             symptoms => symptoms
                 .iter()
                 .flat_map(|symptom| {
@@ -133,6 +135,10 @@ impl App {
                 })
                 .collect(),
         };
+        lines.extend(
+            past.iter()
+                .map(|(epoch, symptom)| format!("until epoch {epoch}: {symptom}")),
+        );
         let title = format!("diagnostics of {}", view.name);
         self.show_text(title, lines)
     }

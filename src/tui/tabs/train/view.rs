@@ -152,17 +152,22 @@ fn welcome(app: &App, theme: &Theme) -> Vec<Line<'static>> {
 /// The run, its state and its current task.
 fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
     let state = match view.state {
-        Some(state) => Span::styled(state.name(), theme.state(state)),
+        Some(state) => Span::styled(view.summary.state_name(state), theme.state(state)),
         None => Span::raw(""),
     };
     let doing = match (&view.summary.progress, &view.summary.step) {
-        (Some(progress), _) => format!("{}: {} of {}", progress.task, progress.done, progress.total),
+        (Some(progress), _) => format!(
+            "{}: {} of {}",
+            progress.task,
+            HumanCount(progress.done),
+            HumanCount(progress.total)
+        ),
         (None, Some(step)) => {
             let of = view
                 .summary
                 .epochs
                 .map_or(String::new(), |epochs| format!(" of {epochs}"));
-            let (batch, batches) = (step.batch, step.batches);
+            let [batch, batches] = [step.batch, step.batches].map(|count| HumanCount(count as u64));
             format!("epoch {}{of}, batch {batch} of {batches}", step.epoch + 1)
         }
         (None, None) => "no step yet".into(),
@@ -248,7 +253,7 @@ fn captions(view: &RunView, sample: &Prediction, rows: usize, theme: &Theme) -> 
         last = &earlier.caption;
         let step = HumanCount(round.step);
         lines.push(Line::styled(
-            format!("{step}: {}", display_safe(&earlier.caption)),
+            format!("step {step}: {}", display_safe(&earlier.caption)),
             theme.quiet,
         ));
         if lines.len() >= rows {
