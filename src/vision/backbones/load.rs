@@ -9,24 +9,37 @@ use crate::vision::weights::state_dict::StateDict;
 use crate::vision::weights::{WeightsError, WeightsErrorKind};
 use std::ops::{Range, RangeFrom};
 
-/// The layers up to `layer`, with the index of its stage. The default is the first layer whose weights are in the file and
-/// finite.
+/// The layers up to a stage.
+pub(super) struct ChosenLayers {
+    pub(super) stage: usize,
+    pub(super) layers: Vec<ConvLayer>,
+    /// Why a default layer before this one was not chosen.
+    pub(super) skipped: Option<WeightsError>,
+}
+
+/// The layers up to `layer`. The default is the first layer whose weights are in the file and finite.
 pub(super) fn chosen_layers(
     kind: BackboneKind,
     fit: &Fit<'_>,
     layer: Option<&str>,
-) -> Result<(usize, Vec<ConvLayer>), BackboneError> {
-    let mut failed = None;
+) -> Result<ChosenLayers, BackboneError> {
+    let mut skipped = None;
     for stage in choices(kind, fit, layer)? {
         match layers(&fit.architecture, 0..stage + 1, &fit.tensors, fit.naming()) {
-            Ok(layers) => return Ok((stage, layers)),
+            Ok(layers) => {
+                return Ok(ChosenLayers {
+                    stage,
+                    layers,
+                    skipped,
+                });
+            }
             Err(error) if matches!(error.kind, WeightsErrorKind::Invalid { .. }) => {
-                failed.get_or_insert(error);
+                skipped.get_or_insert(error);
             }
             Err(error) => return Err(BackboneError::of_file(error, kind, fit.tensors.file())),
         }
     }
-    match failed {
+    match skipped {
         Some(error) => Err(error.into()),
         None => unreachable!("there is at least one choice"),
     }

@@ -27,6 +27,7 @@ use crate::vision::weights::WeightFile;
 use architecture::Architecture;
 use dfdx::prelude::HasShape;
 use fit::{Fit, Published, WeightSource};
+use load::ChosenLayers;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -196,12 +197,12 @@ pub struct LayerRange {
     pub layers: Vec<ConvLayer>,
 }
 
-fn notes(fit: &Fit<'_>, trained: Option<&str>) -> Vec<String> {
+fn notes(fit: &Fit<'_>, trained: Option<&str>) -> impl Iterator<Item = String> {
     let path = fit.tensors.file().path().display();
     let choice = fit.choice().map(|choice| format!("{path}: {choice}"));
     let trained = trained
         .map(|weights| format!("{path}: these are the weights of {weights}: preprocessing as for those"));
-    choice.into_iter().chain(trained).collect()
+    choice.into_iter().chain(trained)
 }
 
 /// A CNN encoder with its weights, up to the layer whose output is the features. Clones share the weights.
@@ -230,7 +231,12 @@ impl<D: Backend> Backbone<D> {
         let fit = Fit::of(kind, file)?;
         let architecture = &fit.architecture;
         let of_file = |error| BackboneError::of_file(error, kind, file);
-        let (stage, layers) = load::chosen_layers(kind, &fit, layer)?;
+        let ChosenLayers {
+            stage,
+            layers,
+            skipped,
+        } = load::chosen_layers(kind, &fit, layer)?;
+        let skipped = skipped.map(|error| format!("{error} (took {})", architecture.stages[stage].name));
         let (preprocessing, trained) = fit.preprocessing().map_err(of_file)?;
         let network = device.inference_conv_net(layers).map_err(BackboneError::device)?;
         Ok(Self {
@@ -242,7 +248,7 @@ impl<D: Backend> Backbone<D> {
             },
             multiply_adds: architecture.multiply_adds(stage + 1),
             preprocessing,
-            notes: notes(&fit, trained),
+            notes: notes(&fit, trained).chain(skipped).collect(),
             network,
         })
     }
@@ -257,7 +263,8 @@ impl<D: Backend> Backbone<D> {
         &self.preprocessing
     }
 
-    /// What a user may not expect of the file: which of its tensors were taken, and other preprocessing than its source's.
+    /// What a user may not expect of the file: which of its tensors and layers were taken, and other preprocessing than its
+    /// source's.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
