@@ -48,7 +48,7 @@ pub enum Against {
     /// It is the baseline.
     Baseline,
     /// Its scores minus the baseline's, by a paired bootstrap over the images.
-    Difference(Scores<ScoreDifference>),
+    Difference(Box<Scores<ScoreDifference>>),
     /// It has other images or references.
     Unpaired(Unpaired),
 }
@@ -121,7 +121,7 @@ impl Compared {
     /// The differences to the baseline, if the two can be paired.
     pub fn differences(&self) -> Option<Scores<ScoreDifference>> {
         match &self.against {
-            Against::Difference(differences) => Some(*differences),
+            Against::Difference(differences) => Some(**differences),
             Against::Baseline | Against::Unpaired(_) => None,
         }
     }
@@ -143,7 +143,7 @@ fn against(ours: &NamedReport, baseline: &NamedReport, theirs: &[Statistics]) ->
     let differences = pair_images(&ours.report.captions, &baseline.report.captions)
         .and_then(|paired| Ok(Bootstrap::default().compare(&statistics(paired), theirs)?));
     match differences {
-        Ok(differences) => Against::Difference(differences),
+        Ok(differences) => Against::Difference(Box::new(differences)),
         Err(why) => Against::Unpaired(Unpaired::new(ours, baseline, why)),
     }
 }

@@ -201,10 +201,10 @@ struct Step<'a> {
 /// The best alignment that the beam holds.
 fn search(matches: &[Vec<Match>], hypothesis_len: usize) -> Vec<Option<&Match>> {
     let mut paths = vec![certain_matches(matches, hypothesis_len)];
-    for current in 0..matches.len() {
+    for (current, candidates) in matches.iter().enumerate() {
         let mut steps = Vec::new();
         for (parent, path) in paths.iter().enumerate() {
-            extend(&mut steps, parent, path, current, &matches[current]);
+            extend(&mut steps, parent, path, current, candidates);
         }
         if steps.is_empty() {
             steps.push(Step {
