@@ -75,9 +75,8 @@ impl Score {
             .hint(r#"references look like {"image-1": ["a dog runs", "a brown dog"]}"#)?;
         let hypotheses = read(&self.hypotheses)
             .and_then(|file| {
-                Ok(file
-                    .into_hypotheses()
-                    .with_context(|| not_captions(&self.hypotheses))?)
+                file.into_hypotheses()
+                    .with_context(|| not_captions(&self.hypotheses))
             })
             .hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
         if self.subset {
