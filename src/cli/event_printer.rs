@@ -13,7 +13,7 @@ use crate::jobs::{
     SessionStart, StepEvent, TaskProgress, Trigger,
 };
 use crate::metrics::Metric;
-use crate::text::{about_duration, grouped};
+use crate::text::{about_duration, per_second};
 
 /// The header of the rows of epochs, before the metrics.
 const HEADING: &str = "epoch    loss  dev loss";
@@ -218,7 +218,7 @@ impl<'a> EventPrinter<'a> {
         self.bar(task).note(&format!(
             "{left}loss {}, {} tokens/s",
             loss(f64::from(step.loss)),
-            grouped(step.tokens_per_second.round() as u64)
+            per_second(f64::from(step.tokens_per_second))
         ));
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::terminal::{self, Terminal, display_safe};
-use crate::text::{about_duration, counted, grouped};
+use crate::text::{about_duration, counted, grouped, per_second};
 
 /// The least time between lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -318,15 +318,6 @@ fn speed(count: u64, worked: Duration) -> f64 {
         count as f64 / seconds
     } else {
         0.0
-    }
-}
-
-/// A rate: `1,234` or `7.3`.
-fn per_second(rate: f64) -> String {
-    if rate >= 100.0 {
-        grouped(rate.round() as u64)
-    } else {
-        format!("{rate:.1}")
     }
 }
 

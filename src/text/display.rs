@@ -35,6 +35,14 @@ pub fn grouped(number: u64) -> String {
     })
 }
 
+/// A number of units a second: `1,234` or `7.3`.
+pub fn per_second(rate: f64) -> String {
+    match rate >= 100.0 {
+        true => grouped(rate.round() as u64),
+        false => format!("{rate:.1}"),
+    }
+}
+
 /// A rounded duration: `3 s`, `12 min`, `5.2 h`, `2 d`.
 pub fn about_duration(seconds: f64) -> String {
     match seconds {
@@ -124,6 +132,11 @@ mod tests {
                 "1,234,567 captions"
             ]
         );
+    }
+
+    #[test]
+    fn rates_have_three_digits_or_more() {
+        assert_eq!([7.26, 99.94, 3555.6].map(per_second), ["7.3", "99.9", "3,556"]);
     }
 
     #[test]

@@ -17,6 +17,6 @@ pub mod statistics;
 mod vocabulary;
 
 pub use cleaning::{Cleaning, Tokenizer};
-pub use display::{about_duration, counted, display_path, display_safe, grouped};
+pub use display::{about_duration, counted, display_path, display_safe, grouped, per_second};
 pub use ptb::PtbTokenizer;
 pub use vocabulary::{END, PAD, START, TokenId, UNKNOWN, Vocabulary, VocabularyError};

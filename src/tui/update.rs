@@ -4,6 +4,7 @@ use super::popups::palette::Palette;
 use super::tabs::page;
 use super::{Action, App, DirectoryEntry, Effect, FormError, Lifecycle, Message, Popup, Tab, cycle};
 use super::{mouse, view};
+use crate::text::display_safe;
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 use std::path::PathBuf;
@@ -46,6 +47,10 @@ impl App {
             Message::AttentionWeights { request, attention } => {
                 let attention = attention.map(Arc::new);
                 self.gallery.attention.weights.answered(&request, attention);
+                if let Some(why) = self.gallery.attention.refusal() {
+                    self.gallery.attention.toggle();
+                    return self.reject(display_safe(&why).into_owned());
+                }
             }
             Message::ImageReady { key, image } => self.images.insert(key, image),
             Message::Done(result) => self.notice = Some(result),

@@ -140,6 +140,10 @@ fn command_is_acknowledged_within_two_steps() {
 
     let paused = steered.is_obeyed(r#"{"command":"pause"}"#);
     assert_eq!(state(&steered.workspace, "first"), "paused");
+    let mut attached = Running::printing(&steered.workspace, &["attach", "first"]);
+    let shown = "paused; continue it with: cutline control first resume";
+    wait_until("the pause was not shown", || attached.said().contains(shown));
+    attached.kill();
     // Other commands are carried out while it is paused.
     let at = steered.is_obeyed(r#"{"command":"predict"}"#);
     steered.follows(at, "predictions");
@@ -176,7 +180,12 @@ fn control_command_equals_control_file() {
         &["resume"],
         &["evaluate"],
         &["checkpoint"],
-        &["set", "lr=1e-4", "training.label_smoothing=0"],
+        &[
+            "set",
+            "lr=1e-4",
+            "training.epochs=777",
+            "training.label_smoothing=0",
+        ],
         &["stop"],
     ] {
         let said = steered
@@ -188,6 +197,12 @@ fn control_command_equals_control_file() {
         );
     }
     steered.training.ends_with(0);
+
+    let run = listed(&steered.workspace, "first");
+    assert_eq!(
+        (&run["epochs"], &run["end"]),
+        (&Value::from(777), &Value::from("stopped"))
+    );
 
     let error = steered.workspace.fails(&["control", "first", "pause"]);
     assert!(error.contains("first is not running: it is stopped"), "{error}");

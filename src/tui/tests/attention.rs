@@ -249,5 +249,16 @@ fn decoder_without_attention_shows_reason() {
     assert!(page.contains("no decoder here attends (merge)"), "{page}");
     assert_eq!(marked, "");
     press(&mut app, "l");
-    assert!(shown(&app).0.contains("image 1 of 2"));
+    assert!(
+        shown(&app).0.contains("image 2 of 2"),
+        "there are no words to step through"
+    );
+    assert_eq!(requested(&press(&mut app, "hw")), [request(0)]);
+    app.update(Message::Resized(40, 10));
+    let attention = Err("no decoder here attends (merge)".into());
+    app.update(Message::AttentionWeights {
+        request: request(0),
+        attention,
+    });
+    assert_line(&app, (40, 10), &["no decoder here attends (merge)"]);
 }

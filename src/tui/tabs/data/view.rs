@@ -9,7 +9,7 @@
 
 use crate::data::{Format, PrepareReport, Problem, ProblemKind, Split};
 use crate::jobs::JobState;
-use crate::text::{about_duration, counted, display_path, display_safe};
+use crate::text::{about_duration, counted, display_path, display_safe, per_second};
 use crate::tui::tabs::data::state::DetailView;
 use crate::tui::tabs::listing::PaneFocus;
 use crate::tui::widgets::{ImageWidget, image, list, text};
@@ -157,7 +157,8 @@ fn preparing(listing: &DatasetListing, theme: &Theme) -> Vec<Line<'static>> {
         )));
         if let Some((rate, left)) = summary.progress_rate().filter(|_| *state == JobState::Running) {
             lines.push(Line::raw(format!(
-                "{rate:.1} {}/s, {} left",
+                "{} {}/s, {} left",
+                per_second(rate),
                 display_safe(&progress.unit),
                 about_duration(left)
             )));

@@ -33,6 +33,12 @@ impl AttentionPanel {
         Some(self.weights.answer.as_ref()?.as_ref().ok()?.as_ref())
     }
 
+    /// Why there are no weights, if they were asked for.
+    pub fn refusal(&self) -> Option<String> {
+        let answer = self.weights.answer.as_ref().filter(|_| self.is_shown)?;
+        answer.as_ref().err().cloned()
+    }
+
     /// Shows the weights, or hides and forgets them.
     pub fn toggle(&mut self) {
         *self = Self {

@@ -144,11 +144,11 @@ fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>
         None => gallery
             .caption()
             .map(|_| Line::styled("computing attention ...", theme.quiet)),
-        Some(Err(why)) => Some(Line::styled(display_safe(why).into_owned(), theme.warning)),
         Some(Ok(attention)) if attention.words.is_empty() => {
             Some(Line::styled("the caption has no words", theme.warning))
         }
-        Some(Ok(_)) => None,
+        // An error is a notice.
+        Some(_) => None,
     }
 }
 
