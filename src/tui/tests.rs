@@ -371,6 +371,7 @@ fn early_stopped_run_is_named_so_and_done() {
     assert_line(&app, SMALL, &["100 %"]);
     press(&mut app, "5");
     assert_line(&app, SMALL, &[RUN, "stopped early", "2.0"]);
+    assert_line(&app, (40, 10), &[RUN, "stopped early", "0.5000"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use strum::VariantArray;
 /// The minimum size, in columns and rows.
 const SMALLEST: (u16, u16) = (40, 10);
 const NAME: &str = "Cutline  ";
-/// The most rows of a notice; at most a quarter of the screen.
+/// The most rows of a notice; at most a third of the screen.
 const NOTICE: usize = 4;
 
 pub struct ScreenLayout {
@@ -147,7 +147,7 @@ impl NoticeKind {
 /// The notice in rows that fit the screen; an empty one without a notice.
 fn notice_rows(notice: &str, screen: Rect) -> Vec<String> {
     let rows = textwrap::wrap(notice, usize::from(screen.width.max(1)));
-    let most = NOTICE.min(usize::from(screen.height) / 4).max(1);
+    let most = NOTICE.min(usize::from(screen.height) / 3).max(1);
     let mut rows: Vec<String> = rows.into_iter().map(String::from).take(most).collect();
     rows.resize(rows.len().max(1), String::new());
     rows
@@ -168,7 +168,8 @@ fn next_step(app: &App, view: &RunView) -> Option<String> {
     let scores = app.keymap.key_of(KeyContext::Everywhere, Action::ShowEvaluate);
     let new = app.keymap.key_of(KeyContext::Evaluate, Action::NewEvaluation);
     Some(format!(
-        "complete; press {scores}, {new} and Enter to evaluate it"
+        "{}; press {scores}, {new} and Enter to evaluate it",
+        view.summary.state_name(JobState::Complete)
     ))
 }
 

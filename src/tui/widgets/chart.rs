@@ -60,13 +60,23 @@ impl Widget for Chart<'_> {
         let Some(bounds) = self.bounds(&drawn) else {
             let text = Line::styled("no data yet", self.theme.quiet);
             buffer.set_line(plot.x + 1, plot.y + plot.height / 2, &text, plot.width);
-            buffer.set_line(plot.x, plot.bottom() + 1, &self.legend(&drawn), plot.width);
+            buffer.set_line(
+                plot.x,
+                plot.bottom() + 1,
+                &self.legend(&drawn, plot.width),
+                plot.width,
+            );
             return;
         };
         self.draw_curves(&drawn, bounds, plot, buffer);
         self.draw_y_labels(bounds, area, plot, buffer);
         self.draw_x_labels(plot, buffer);
-        buffer.set_line(plot.x, plot.bottom() + 1, &self.legend(&drawn), plot.width);
+        buffer.set_line(
+            plot.x,
+            plot.bottom() + 1,
+            &self.legend(&drawn, plot.width),
+            plot.width,
+        );
     }
 }
 
@@ -238,8 +248,8 @@ impl Chart<'_> {
         }
     }
 
-    /// The title, then each curve with its last value or that at the cursor.
-    fn legend(&self, drawn: &[PlottedCurve<'_>]) -> Line<'static> {
+    /// The title if there is room for it, then each curve with its last value or that at the cursor.
+    fn legend(&self, drawn: &[PlottedCurve<'_>], width: u16) -> Line<'static> {
         let scale = match self.view.scale {
             AxisScale::Linear => "",
             AxisScale::Logarithmic => ", logarithmic",
@@ -255,6 +265,11 @@ impl Chart<'_> {
             let bullet = drawn.stroke.bullet.to_string();
             spans.push(Span::styled(bullet, Style::new().fg(drawn.color)));
             spans.push(Span::raw(format!(" {name} {figure}   ")));
+        }
+        let columns: usize = spans.iter().map(Span::width).sum();
+        // The last curve's blanks may be cut.
+        if !drawn.is_empty() && columns > usize::from(width) + 3 {
+            spans.remove(0);
         }
         Line::from(spans)
     }

@@ -22,6 +22,8 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 const COLUMNS: [&str; 5] = ["", "run", "state", "loss", "epoch"];
 /// Width below which some columns are hidden.
 const NARROW: u16 = 70;
+/// Width below which the epoch is hidden too.
+const NARROWER: u16 = 50;
 /// Width from which the sparkline has its full length.
 const ROOMY: u16 = 100;
 const CURVE: usize = 16;
@@ -60,7 +62,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         Constraint::Length(states.max().unwrap_or(0).max(STATE) as u16),
         // In a narrow window the least important columns are hidden.
         Constraint::Length(curve as u16),
-        Constraint::Length(6),
+        Constraint::Length(if area.width < NARROWER { 0 } else { 6 }),
     ];
     let is_narrow = area.width < NARROW;
     let metrics: Vec<Metric> = Metric::shown(DisplayLevel::Headline).collect();
@@ -73,8 +75,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }));
     widths.push(Constraint::Length(if is_narrow { 0 } else { 12 }));
     let labels = metrics.iter().map(|metric| metric.label());
-    let heading = Row::new(COLUMNS.into_iter().chain(labels).chain(["dataset"])).style(theme.heading);
-    let rows = runs.iter().map(|run| row(run, curve, app, theme));
+    let headings = COLUMNS.into_iter().chain(labels).chain(["dataset"]);
+    let hidden: Vec<bool> = widths
+        .iter()
+        .map(|width| *width == Constraint::Length(0))
+        .collect();
+    widths.retain(|width| *width != Constraint::Length(0));
+    let heading = Row::new(without(&hidden, headings)).style(theme.heading);
+    let rows = runs
+        .iter()
+        .map(|run| Row::new(without(&hidden, cells(run, curve, app, theme))));
     let table = Table::new(rows, widths)
         .header(heading)
         .row_highlight_style(theme.selected);
@@ -88,7 +98,15 @@ fn state_name(run: &RunView) -> &'static str {
     run.state.map_or("-", |state| run.summary.state_name(state))
 }
 
-fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> {
+/// The columns that are not hidden.
+fn without<T>(hidden: &[bool], columns: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+    let columns = columns.into_iter().zip(hidden);
+    columns
+        .filter(|(_, is_hidden)| !**is_hidden)
+        .map(|(column, _)| column)
+}
+
+fn cells<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Vec<Cell<'a>> {
     let summary = &run.summary;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let epoch = summary.step.as_ref().map(|step| {
@@ -122,7 +140,7 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
     cells.push(Cell::from(or_dash(
         dataset.map(|name| display_safe(name).into_owned()),
     )));
-    Row::new(cells)
+    cells
 }
 
 /// The note on the selected run, and its settings that differ from the defaults.
