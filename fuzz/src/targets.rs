@@ -377,7 +377,10 @@ pub fn captions(data: &[u8]) -> bool {
             ..DataSource::default()
         };
         let _ = source.recognize();
-        let settings = PrepareSettings::default();
+        let settings = PrepareSettings {
+            minimum_count: 1,
+            ..PrepareSettings::default()
+        };
         [(Some(format), source.splits.clone()), (None, Vec::new())].map(|(format, splits)| {
             let source = DataSource {
                 format,

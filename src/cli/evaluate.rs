@@ -28,6 +28,7 @@ use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirect
 use crate::metrics::{DisplayLevel, Metric, Shuffled};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
+use crate::text::counted;
 use crate::training::RunConfig;
 
 /// Captions printed below the scores.
@@ -320,8 +321,8 @@ pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
     let info = &report.info;
     let _ = writeln!(
         text,
-        "{} images of {}, {} split; {}; {}\n",
-        report.summary.images,
+        "{} of {}, {} split; {}; {}\n",
+        counted(report.summary.images as u64, "images"),
         display_safe(&info.dataset),
         info.split,
         display_safe(&info.model_label()),

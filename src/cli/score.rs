@@ -17,7 +17,7 @@ use super::terminal::Paint;
 use super::{Context, json, output};
 use crate::evaluation::{CaptionsFile, CocoResult, CorpusScores, RawCaption};
 use crate::metrics::{Interval, Metric, Scores};
-use crate::text::{Cleaning, Tokenizer};
+use crate::text::{Cleaning, Tokenizer, counted};
 
 const IDS_SHOWN: usize = 5;
 
@@ -163,7 +163,8 @@ impl ScoreReport {
             signature,
         } = &self.scores;
         let table = scores_table(&[("score", scores, intervals_95)]).render(paint);
-        format!("{table}{} images\nsignature: {signature}\n", self.images)
+        let images = counted(self.images as u64, "images");
+        format!("{table}{images}\nsignature: {signature}\n")
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use indicatif::HumanCount;
 
 use super::Context;
 use super::choices;
@@ -17,6 +16,7 @@ use crate::jobs::{JobState, JobStatus, Name, RunDirectory};
 use crate::nn::Backend;
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{Opened, on_device};
+use crate::text::counted;
 use crate::training::presets::Preset;
 use crate::training::{ChangeError, Changes, Outcome, RunConfig, RunSettings, TrainingRun};
 
@@ -244,18 +244,18 @@ fn heading(run: &TrainingRun) -> String {
     };
     let captions = |split| {
         let captions: usize = data.images(split).map(|image| image.captions.len()).sum();
-        HumanCount(captions as u64)
+        captions as u64
     };
     format!(
-        "Training {} on {}: {} decoder on {}, {} epochs{}; {} captions, {} words; {} dev captions.\nCtrl-C saves and stops.\n",
+        "Training {} on {}: {} decoder on {}, {}{}; {}, {}; {}.\nCtrl-C saves and stops.\n",
         run.directory().name(),
         run.record().data.name,
         settings.decoder.kind,
         run.features().unwrap_or("a small CNN trained jointly"),
-        settings.training.epochs,
+        counted(settings.training.epochs as u64, "epochs"),
         scst,
-        captions(Split::Train),
-        HumanCount(data.vocabulary.words().count() as u64),
-        captions(Split::Dev),
+        counted(captions(Split::Train), "captions"),
+        counted(data.vocabulary.words().count() as u64, "words"),
+        counted(captions(Split::Dev), "dev captions"),
     )
 }

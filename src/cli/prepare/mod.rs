@@ -28,7 +28,7 @@ use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened, on_device};
-use crate::text::{Cleaning, Tokenizer};
+use crate::text::{Cleaning, Tokenizer, counted};
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::extraction::Batching;
@@ -302,8 +302,8 @@ impl Prepare {
         })?;
         target.save(&dataset, &report)?;
         job.message(format!(
-            "{} images; problems are listed in {}",
-            dataset.images.len(),
+            "{}; problems are listed in {}",
+            counted(dataset.images.len() as u64, "images"),
             display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
         let paint = context.terminal.stdout.paint;
