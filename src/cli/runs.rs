@@ -18,6 +18,8 @@ use crate::training::RunConfig;
 ///
 /// A run is `running` while its process writes events, `stalled` when the process has not written one for a while, and
 /// `crashed` when it exited without an `end` event; `cutline train --resume RUN` continues from the last checkpoint.
+/// A training that early stopping ended is `stopped early`; with --json its `state` is `complete` and its `end`
+/// `early_stopped`. On a terminal, columns at the right are left out where it is too narrow.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
