@@ -8,7 +8,7 @@ use super::{Cli, Context};
 /// Print the completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  cutline completions bash      # prints them
+  cutline completions bash
   mkdir -p ~/.local/share/bash-completion/completions
   cutline completions bash > ~/.local/share/bash-completion/completions/cutline
   cutline completions zsh > ~/.zfunc/_cutline
