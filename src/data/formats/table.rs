@@ -4,6 +4,8 @@ use super::columns::{Cell, ColumnNames, Columns};
 use super::{lines, text_file};
 use crate::data::error::DatasetError;
 use crate::data::index::{CaptionIndex, is_image_name};
+use std::cell::RefCell;
+use std::iter;
 use std::path::Path;
 
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
@@ -18,6 +20,23 @@ struct Dialect {
     delimiter: char,
     /// `\"` stands for a quotation mark within quotes.
     has_backslashes: bool,
+    /// Reset for each record: to build one takes a hundred times as long as to read a record, and csv-core 0.1.13 loses the
+    /// character classes in a clone.
+    reader: RefCell<csv_core::Reader>,
+}
+
+impl Dialect {
+    fn new(delimiter: char, has_backslashes: bool) -> Self {
+        let reader = csv_core::ReaderBuilder::new()
+            .delimiter(delimiter as u8)
+            .escape(has_backslashes.then_some(b'\\'))
+            .build();
+        Self {
+            delimiter,
+            has_backslashes,
+            reader: RefCell::new(reader),
+        }
+    }
 }
 
 /// Whether a file starts as a table of captions.
@@ -75,13 +94,10 @@ impl Table {
     /// By the first line of a table, with or without header.
     fn of(text: &str, given: &ColumnNames) -> Option<Self> {
         let first = text.lines().find(|line| !line.trim().is_empty())?;
-        let dialect = |delimiter| Dialect {
-            delimiter,
-            has_backslashes: text.contains("\\\""),
-        };
+        let has_backslashes = text.contains("\\\"");
         let with_header = DELIMITERS.into_iter().find_map(|delimiter| {
-            let dialect = dialect(delimiter);
-            let names = dialect.split(first).ok()?;
+            let dialect = Dialect::new(delimiter, has_backslashes);
+            let names = dialect.split(first);
             let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
             let columns = Columns::named(&borrowed, given)?;
             Some(Self {
@@ -92,8 +108,8 @@ impl Table {
         });
         with_header.or_else(|| {
             DELIMITERS.into_iter().find_map(|delimiter| {
-                let dialect = dialect(delimiter);
-                let fields = dialect.split(first).ok()?;
+                let dialect = Dialect::new(delimiter, has_backslashes);
+                let fields = dialect.split(first);
                 let columns = without_header(&fields)?;
                 Some(Self {
                     dialect,
@@ -188,12 +204,12 @@ impl Dialect {
         Quotes::Closed
     }
 
-    /// The cells of a record. Where the caption is the last column, the rest of an unquoted line is its.
+    /// The cells of a record. Where the caption is the last column, the rest of an unquoted line belongs to it.
     fn fields(&self, record: &str, columns: &Columns) -> Result<Vec<Cell>, String> {
         if self.quotes(record.as_bytes()) == Quotes::Open {
             return Err(format!("a quotation mark is not closed: {record}"));
         }
-        let mut fields = self.split(record)?;
+        let mut fields = self.split(record);
         let is_last = columns.captions.iter().max() == Some(&(columns.count - 1));
         if fields.len() > columns.count && is_last {
             let rest: Vec<&str> = record.splitn(columns.count, self.delimiter).collect();
@@ -210,20 +226,22 @@ impl Dialect {
         Ok(fields.iter().map(|field| Cell::of_text(field)).collect())
     }
 
-    fn split(&self, record: &str) -> Result<Vec<String>, String> {
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(self.delimiter as u8)
-            .escape(self.has_backslashes.then_some(b'\\'))
-            .has_headers(false)
-            .flexible(true)
-            .buffer_capacity(record.len().max(1))
-            .from_reader(record.as_bytes());
-        let mut fields = csv::StringRecord::new();
-        reader
-            .read_record(&mut fields)
-            .map_err(|error| error.to_string())?;
-        let one_line = |field: &str| field.split_whitespace().collect::<Vec<_>>().join(" ");
-        Ok(fields.iter().map(one_line).collect())
+    fn split(&self, record: &str) -> Vec<String> {
+        let mut reader = self.reader.borrow_mut();
+        reader.reset();
+        let mut text = vec![0; record.len()];
+        let mut ends = vec![0; record.len() + 1];
+        let (_, _, length, count) = reader.read_record(record.as_bytes(), &mut text, &mut ends);
+        // The end of the input ends a record without line ending.
+        let (_, _, more, last) = reader.read_record(&[], &mut text[length..], &mut ends[count..]);
+        text.truncate(length + more);
+        let starts = iter::once(0).chain(ends.iter().copied());
+        let fields = starts.zip(&ends[..count + last]);
+        let one_line = |bytes: &[u8]| {
+            let field = String::from_utf8_lossy(bytes);
+            field.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        fields.map(|(start, &end)| one_line(&text[start..end])).collect()
     }
 }
 
