@@ -1,6 +1,6 @@
 //! Errors of backbones.
 
-use super::{BackboneKind, MapShape, holdings};
+use super::{BackboneKind, MapShape, file_contents};
 use crate::nn::device::DeviceError;
 use crate::suggest::hint;
 use crate::vision::weights::{WeightFile, WeightsError, WeightsErrorKind};
@@ -14,13 +14,13 @@ use std::path::PathBuf;
 pub enum BackboneError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("{error}; {holdings}")]
+    #[error("{error}; {contents}")]
     OtherWeights {
         error: Box<WeightsError>,
-        holdings: String,
+        contents: String,
     },
     #[error(
-        "weights {path:?}: {count} of its tensors, such as {tensor:?}, are not of {backbone}; {holdings}: \
+        "weights {path:?}: {count} of its tensors, such as {tensor:?}, are not of {backbone}; {contents}: \
          give the weights of {backbone}, or choose another --backbone"
     )]
     ForeignTensors {
@@ -28,7 +28,7 @@ pub enum BackboneError {
         path: PathBuf,
         count: usize,
         tensor: String,
-        holdings: String,
+        contents: String,
     },
     #[error(
         "weights {path:?}: it holds several copies of {backbone} that differ, under {:?} and under {:?}: \
@@ -86,7 +86,7 @@ impl BackboneError {
             | WeightsErrorKind::Shape { .. }
             | WeightsErrorKind::UnknownNaming { .. } => Self::OtherWeights {
                 error: error.into(),
-                holdings: holdings::describe(file, backbone),
+                contents: file_contents::describe(file, backbone),
             },
             _ => Self::Weights(error),
         }

@@ -2,7 +2,7 @@
 //! all that is there.
 
 use super::architecture::{Architecture, LayerSpec};
-use super::{BackboneError, BackboneKind, holdings};
+use super::{BackboneError, BackboneKind, file_contents};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::layout::{Kernel, Naming, conv_rows};
 use crate::vision::weights::state_dict::{Spelling, StateDict};
@@ -114,7 +114,7 @@ impl<'f> Fit<'f> {
                 path: path(),
                 count: foreign.len(),
                 tensor: tensor.to_string(),
-                holdings: holdings::describe(file, kind),
+                contents: file_contents::describe(file, kind),
             });
         }
         Ok(best)

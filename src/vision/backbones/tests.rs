@@ -436,8 +436,8 @@ fn layer_range_offers_only_layers_after_the_stored_one() {
 fn weights_of_another_network_are_rejected_by_their_first_tensor() {
     let file = names_only(&BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision));
     let fault = |kind| match Backbone::load(kind, &file, None, &Cpu::default()).unwrap_err() {
-        BackboneError::OtherWeights { error, holdings } => {
-            assert!(holdings.contains("it "), "{holdings}");
+        BackboneError::OtherWeights { error, contents } => {
+            assert!(contents.contains("it "), "{contents}");
             error.kind
         }
         error => panic!("{error}"),
