@@ -61,7 +61,7 @@ use popups::Popup;
 use ratatui_image::picker::Picker;
 use run_view::{ChartSpec, RunView, XAxis, charts};
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use terminal::Screen;
@@ -98,8 +98,11 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
         false => FRAME_INTERVAL,
     };
     info!(root = %root.path().display(), is_remote, "workbench opens");
+    let (sender, messages) = channel();
+    // Before the terminal is changed: a signal while it is queried must not leave it so.
+    terminal::listen_to_signals(sender.clone())?;
     let mut screen = Screen::enter()?;
-    let result = run(&mut screen, root, options, interval);
+    let result = run(&mut screen, root, options, interval, (sender, &messages));
     // Restored before any error is reported: an error must be printed on the user's own screen.
     let is_gone = terminal::is_gone();
     let restored = screen.leave();
@@ -111,7 +114,13 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     }
 }
 
-fn run(screen: &mut Screen, root: &Root, options: WorkbenchOptions, interval: Duration) -> io::Result<()> {
+fn run(
+    screen: &mut Screen,
+    root: &Root,
+    options: WorkbenchOptions,
+    interval: Duration,
+    (sender, messages): (Sender<Message>, &Receiver<Message>),
+) -> io::Result<()> {
     let theme = options.theme;
     let mut app = App::new(options.keymap, screen.size()?);
     if let Some(name) = options.run {
@@ -121,12 +130,12 @@ fn run(screen: &mut Screen, root: &Root, options: WorkbenchOptions, interval: Du
     screen.draw(|frame| draw(frame, &app, &theme))?;
     // The terminal is queried before the input thread starts, which would take the answer for key presses.
     let picker = options.images.picker();
-    let (effects, messages) = start_threads(root, picker)?;
+    let effects = start_threads(root, picker, sender)?;
 
     let mut last_frame = Instant::now();
     while app.lifecycle == Lifecycle::Running {
         let size = app.size;
-        for effect in handle_messages(&messages, &mut app, interval, last_frame) {
+        for effect in handle_messages(messages, &mut app, interval, last_frame) {
             match effect {
                 Effect::Suspend => {
                     screen.suspend()?;
@@ -152,8 +161,7 @@ fn run(screen: &mut Screen, root: &Root, options: WorkbenchOptions, interval: Du
 ///
 /// Every channel is unbounded, so that no thread ever waits for the main loop: a worker that blocked on a full channel
 /// while the main loop waits for it would freeze the screen. Requests replace each other instead of queuing up.
-fn start_threads(root: &Root, picker: Picker) -> io::Result<(EffectRunner, Receiver<Message>)> {
-    let (sender, messages) = channel();
+fn start_threads(root: &Root, picker: Picker, sender: Sender<Message>) -> io::Result<EffectRunner> {
     let (image_requests, images) = channel();
     let (caption_requests, captions) = channel();
     let effects = EffectRunner {
@@ -163,7 +171,6 @@ fn start_threads(root: &Root, picker: Picker) -> io::Result<(EffectRunner, Recei
         caption_requests,
     };
     terminal::listen(sender.clone())?;
-    terminal::listen_to_signals(sender.clone())?;
     terminal::listen_to_hang_up(sender.clone())?;
     let (watched, to_main) = (root.clone(), sender.clone());
     spawn("watch", move || watch::watch(&watched, &to_main))?;
@@ -171,7 +178,7 @@ fn start_threads(root: &Root, picker: Picker) -> io::Result<(EffectRunner, Recei
     spawn("images", move || image_worker::run(&picker, &images, &to_main))?;
     let root = root.clone();
     spawn("captions", move || caption_worker::run(&root, &captions, &sender))?;
-    Ok((effects, messages))
+    Ok(effects)
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {

@@ -65,6 +65,18 @@ fn terminal_restored_on_signal() {
     }
 }
 
+/// The first frame is drawn before the terminal is queried, which takes up to two seconds.
+#[test]
+fn terminal_restored_on_signal_before_it_answers_queries() {
+    let workspace = Workspace::with_demo();
+    let command = workspace.command(&["attach", RUN]);
+    let mut screen = Screen::open_at(&command, USUAL, Manners::IsSilent);
+    screen.shows(TITLE);
+    screen.signal(Signal::TERM);
+    screen.ends_with(0);
+    screen.assert_restored();
+}
+
 /// Under a shell that ignores SIGHUP, and in a container, no signal says that the terminal is closed.
 #[test]
 fn workbench_ends_when_its_terminal_is_closed_without_a_signal() {
