@@ -170,7 +170,7 @@ pub enum Monitor {
 }
 
 impl Monitor {
-    /// The value of an evaluation; higher is better. A metric below [`MIN_SCORE`] counts as 0.
+    /// The value of an evaluation; higher is better. A metric below 0.01 counts as 0.
     pub fn value(self, evaluation: &DevEvaluation) -> f64 {
         match self {
             Self::Metric(metric) => match evaluation.scores.score(metric) {

@@ -1,7 +1,7 @@
 //! Files of published weights: `.safetensors`, both formats of PyTorch's `.pth`, Keras' `.h5` and `.keras`, and NumPy's
 //! `.npz`.
 //!
-//! Every file is a set of named tensors. A network's tensors can be under any prefix in it; see [`state_dict`].
+//! Every file is a set of named tensors. A network's tensors can be under any prefix in it; see `state_dict.rs`.
 
 mod archive;
 mod hdf5;
