@@ -367,6 +367,80 @@ fn metadata_in_split_folders_is_read_with_their_splits() {
 }
 
 #[test]
+fn metadata_tables_in_split_folders_are_read() {
+    let table = |image: &str| format!("file_name,text\n{image},a dog\n").into_bytes();
+    let folder = directory(
+        &[
+            ("train/metadata.csv", &table("101_a.jpg")),
+            ("test/metadata.csv", &table("101_a.jpg")),
+        ],
+        &["train/101_a.jpg", "test/101_a.jpg"].map(str::to_owned),
+    );
+    assert_eq!(
+        splits(&read(folder.path())),
+        [(Some(Split::Train), 1), (Some(Split::Test), 1)].into()
+    );
+}
+
+#[test]
+fn split_lists_beside_any_captions_are_read() {
+    let captions = rows(|image, _| format!("{image},A dog\n"));
+    let folder = directory(
+        &[
+            ("captions.csv", format!("image,caption\n{captions}").as_bytes()),
+            ("train.txt", b"101_a.jpg\nimages/102_b.jpg\n"),
+            ("val.txt", b"103_c\n"),
+            ("test_images.txt", b"104_d.jpg\n"),
+            ("training_notes.txt", b"not a list\n"),
+        ],
+        &below("images/"),
+    );
+    assert_eq!(
+        splits(&read(folder.path())),
+        [
+            (Some(Split::Train), 2),
+            (Some(Split::Dev), 1),
+            (Some(Split::Test), 1)
+        ]
+        .into()
+    );
+}
+
+#[test]
+fn a_captions_file_for_each_split_is_read() {
+    let table = |number: usize| format!("image,caption\n{},A dog\n", IMAGES[number]).into_bytes();
+    let folder = directory(
+        &[
+            ("train.csv", &table(0)),
+            ("valid.csv", &table(1)),
+            ("test.csv", &table(2)),
+        ],
+        &below("images/")[..3],
+    );
+    assert_eq!(
+        splits(&read(folder.path())),
+        [
+            (Some(Split::Train), 1),
+            (Some(Split::Dev), 1),
+            (Some(Split::Test), 1)
+        ]
+        .into()
+    );
+}
+
+#[test]
+fn decomposed_file_names_are_found() {
+    let folder = directory(
+        &[(
+            "captions.csv",
+            "image,caption\n\u{e9}t\u{e9}.jpg,A dog\n".as_bytes(),
+        )],
+        &["images/e\u{301}te\u{301}.jpg".to_owned()],
+    );
+    assert_eq!(captions(&read(folder.path())), 1);
+}
+
+#[test]
 fn coco_as_unpacked_is_read_with_both_splits() {
     let file = |images: &[&str]| {
         let list = |item: fn(usize, &str) -> String| {

@@ -13,6 +13,7 @@ use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use unicode_normalization::UnicodeNormalization;
 
 /// Captions and splits of each image, sorted by key; a key is the path of the image's file within its directory.
 #[derive(Debug, Default)]
@@ -79,7 +80,13 @@ impl CaptionIndex {
         if self.images.contains_key(&with_extension) {
             return with_extension.into();
         }
-        let stem = Path::new(name).file_stem().and_then(OsStr::to_str);
+        let path = Path::new(name);
+        if let Some(file_name) = path.file_name().and_then(OsStr::to_str)
+            && self.images.contains_key(file_name)
+        {
+            return file_name.to_owned().into();
+        }
+        let stem = path.file_stem().and_then(OsStr::to_str);
         match stem.filter(|stem| self.images.contains_key(*stem)) {
             Some(stem) => stem.to_owned().into(),
             None => name.into(),
@@ -88,7 +95,7 @@ impl CaptionIndex {
 
     /// Where no image has a split, takes it from the directories in the images' names: `train/a.jpg`.
     pub(super) fn split_by_directories(&mut self) {
-        if self.images.values().any(|image| image.split.is_some()) {
+        if self.has_splits() {
             return;
         }
         let split_of = |key: &String| {
@@ -108,6 +115,21 @@ impl CaptionIndex {
     /// Removes all splits.
     pub(super) fn forget_splits(&mut self) {
         self.images.values_mut().for_each(|image| image.split = None);
+    }
+
+    pub(super) fn has_splits(&self) -> bool {
+        self.images.values().any(|image| image.split.is_some())
+    }
+
+    pub(super) fn has_image(&self, key: &str) -> bool {
+        self.images.contains_key(key)
+    }
+
+    /// Assigns a split to the images that have none.
+    pub(super) fn split_the_rest(&mut self, split: Split) {
+        for image in self.images.values_mut() {
+            image.split.get_or_insert(split);
+        }
     }
 
     pub(super) fn has_captions(&self) -> bool {
@@ -275,21 +297,20 @@ impl FileNames {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase()
+    comparable(path.file_name())
 }
 
 fn stem_of(path: &Path) -> String {
     match is_image_name(path) {
-        true => path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_lowercase(),
+        true => comparable(path.file_stem()),
         false => name_of(path),
     }
+}
+
+/// A name in lower case, and in NFC: archives from macOS have decomposed names.
+fn comparable(name: Option<&OsStr>) -> String {
+    let name = name.unwrap_or_default().to_string_lossy();
+    name.nfc().collect::<String>().to_lowercase()
 }
 
 /// Lists the image files under `roots` that are not among the `found`.

@@ -8,6 +8,7 @@ use super::image::SourceImage;
 use super::index::{CaptionIndex, FoundImages};
 use super::problems::Problems;
 use super::split::{self, Split};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -102,6 +103,11 @@ impl DataSource {
         for file in &files {
             index.directory = self.split_directory_of(file);
             (reader.read)(file, &mut index)?;
+            if files.len() > 1
+                && let Some(split) = split_named(file)
+            {
+                index.split_the_rest(split);
+            }
         }
         index.directory.clear();
         if !index.has_captions() {
@@ -179,7 +185,8 @@ impl DataSource {
         }
         if found.is_empty() {
             // Hugging Face's imagefolder: `train/metadata.jsonl`, `test/metadata.jsonl`.
-            for reader in Reader::of(self.format).filter(|reader| reader.format == Format::Folder) {
+            let is_table = |reader: &&Reader| matches!(reader.format, Format::Folder | Format::Kaggle);
+            for reader in Reader::of(self.format).filter(is_table) {
                 let mut files = Vec::new();
                 for directory in self.split_directories()? {
                     files.extend(reader.find(&directory)?);
@@ -206,12 +213,14 @@ impl DataSource {
                 looked_for: looked_for.join(", "),
             });
         };
+        let splits: BTreeSet<Option<Split>> = files.iter().map(|file| split_named(file)).collect();
+        let has_a_split_each = splits.len() == files.len() && !splits.contains(&None);
         let is_beside_another = |file: &PathBuf| {
             files
                 .iter()
                 .any(|other| other != file && other.parent() == file.parent())
         };
-        if files.iter().any(is_beside_another) && !reader.has_several_files {
+        if files.iter().any(is_beside_another) && !reader.has_several_files && !has_a_split_each {
             return Err(DatasetError::Ambiguous {
                 format: reader.format,
                 files,
@@ -258,6 +267,10 @@ impl DataSource {
             named_split_lists(&self.splits)?
         } else if format == Format::Flickr8k {
             split_lists_beside(captions)?
+        } else if format != Format::Sidecars && !index.has_splits() {
+            let mut lists = split_lists_beside(captions)?;
+            lists.retain(|(_, file)| !captions.contains(file) && flickr8k::is_split_list(file, index));
+            lists
         } else {
             Vec::new()
         };
@@ -300,6 +313,10 @@ fn named_split_lists(files: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, Dataset
         Ok((split, file.clone()))
     };
     files.iter().map(with_split).collect()
+}
+
+fn split_named(file: &Path) -> Option<Split> {
+    split::named_in(&file.file_name()?.to_string_lossy())
 }
 
 fn split_lists_beside(captions: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {

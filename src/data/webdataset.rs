@@ -201,6 +201,8 @@ impl Shard<'_> {
         let damaged = |error| DatasetError::reading(self.path)(error);
         let reader = decompressed(reader).map_err(damaged)?;
         let mut archive = Archive::new(reader);
+        // `cat *.tar` has the end marks of its parts within.
+        archive.set_ignore_zeros(true);
         // Raw: the crate would read a long name of any length into memory.
         let entries = archive.entries().map_err(damaged)?.raw(true);
         let mut long_name = None;

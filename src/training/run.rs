@@ -27,6 +27,10 @@ use crate::text::VocabularyError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// With fewer training images features are not normalized: a channel that hardly differs between them would be huge in
+/// another image.
+const MIN_NORMALIZED_IMAGES: usize = 16;
+
 /// Why a run cannot be started, resumed or finished.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
@@ -255,6 +259,14 @@ impl TrainingRun {
             Some(last) => last.step < step,
             None => log.events == 0 && step > 0,
         };
+        let is_normalized =
+            setup.record.settings.encoder.normalize_features && setup.encoder.features.is_some();
+        if is_normalized && step == 0 && train.images() < MIN_NORMALIZED_IMAGES {
+            session.warn(format!(
+                "the features are not normalized: the standard deviation over {} training images says little about others",
+                train.images()
+            ));
+        }
         if lacks_steps {
             session.warn(format!(
                 "the log ends before the checkpoint's step {step}: charts lack the steps between"
@@ -357,7 +369,7 @@ impl RunSetup {
             .model(device, &settings.decoder, vocabulary.len(), settings.seed)
             .map_err(TrainingError::device)?;
         // A checkpoint holds the normalization.
-        if settings.encoder.normalize_features && !is_resumed {
+        if settings.encoder.normalize_features && !is_resumed && train.images() >= MIN_NORMALIZED_IMAGES {
             model
                 .normalize(&train.inputs, train.images())
                 .map_err(TrainingError::device)?;

@@ -424,6 +424,13 @@ impl<'a, D: Backend> Trainer<'a, D> {
             // Aborted: the state is still that before the end of the epoch, which a resumed run repeats.
             return Ok(Flow::Break(self.stop(callback)?));
         };
+        if !evaluation.dev_loss.is_finite() {
+            let step = self.state.step;
+            return Err(TrainingError::NotFinite {
+                what: "dev loss",
+                step,
+            });
+        }
         let training = &self.settings.training;
         let patience = training.early_stopping_patience;
         if self.compare_to_best(&evaluation) == BestComparison::SameWithLowerLoss && !self.state.loss_decided

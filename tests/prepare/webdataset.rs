@@ -76,7 +76,12 @@ fn shards_are_read_from_standard_input() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(&shard(0..20)).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(&[shard(0..12), shard(12..20)].concat())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", err(&output));
     assert!(
