@@ -83,7 +83,7 @@ impl Score {
             references.retain(|id, _| hypotheses.contains_key(id));
         }
         check_ids(&references, &hypotheses)?;
-        for notice in notices(&hypotheses) {
+        for notice in notices(&references, &hypotheses) {
             context.notice(&notice);
         }
         // Both maps hold the same ids, in the same order.
@@ -215,10 +215,15 @@ pub(super) fn write_results<'a>(
 }
 
 /// Properties of the hypotheses that explain a low score.
-fn notices(hypotheses: &BTreeMap<String, String>) -> Vec<String> {
+fn notices(references: &BTreeMap<String, Vec<String>>, hypotheses: &BTreeMap<String, String>) -> Vec<String> {
+    let is_blank = |caption: &String| caption.trim().is_empty();
+    let with_empty_reference = references
+        .iter()
+        .filter(|(_, captions)| captions.iter().any(is_blank));
+    let with_empty_reference = with_empty_reference.map(|(id, _)| id).collect();
     let empty: Vec<&String> = hypotheses
         .iter()
-        .filter(|(_, caption)| caption.trim().is_empty())
+        .filter(|(_, caption)| is_blank(caption))
         .map(|(id, _)| id)
         .collect();
     let single = (hypotheses.len() == 1)
@@ -229,6 +234,11 @@ fn notices(hypotheses: &BTreeMap<String, String>) -> Vec<String> {
         "have an empty hypothesis, which scores 0",
     )
     .into_iter()
+    .chain(missing_ids(
+        with_empty_reference,
+        references.len(),
+        "have an empty reference, which is scored as one",
+    ))
     .chain(single)
     .collect()
 }

@@ -114,7 +114,11 @@ pub fn build(
     let (split, splits_from) = assign_splits(captioned, settings, &mut problems);
     let images = validate::validate(split, decode, progress, &mut problems);
     if !images.iter().any(|image| image.split == Split::Train) {
-        return Err(DatasetError::NothingToTrainOn(summary(named, &problems)));
+        return Err(DatasetError::NothingToTrainOn(summary(
+            named,
+            images.len(),
+            &problems,
+        )));
     }
 
     progress(PrepareProgress {
@@ -265,8 +269,12 @@ fn record(source: &DataSource, format: Format, files: Vec<PathBuf>) -> SourceRec
     }
 }
 
-fn summary(named: usize, problems: &Problems) -> String {
+/// The images that were read, those left in other splits than the training split, and the problems.
+fn summary(named: usize, elsewhere: usize, problems: &Problems) -> String {
     let count = |(kind, problems): (ProblemKind, &[_])| format!(", {} {}", problems.len(), kind.describe());
     let counts: String = problems.iter().map(count).collect();
-    format!("{named} images read{counts}")
+    match elsewhere {
+        0 => format!("{named} images read{counts}"),
+        _ => format!("{named} images read, {elsewhere} of them good, in the dev or test split{counts}"),
+    }
 }

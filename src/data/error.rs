@@ -79,7 +79,9 @@ pub enum DatasetError {
         example: String,
         looked_in: Vec<PathBuf>,
     },
-    #[error("no image is left to train on: {0}; see what is wrong with the others, or draw new splits")]
+    #[error(
+        "no image is left to train on: {0}; see what is wrong with the others, or give other split lists with --splits"
+    )]
     NothingToTrainOn(String),
     #[error(
         "the vocabulary has no words: none occurs {minimum_count} times or more in the training captions; prepare with a lower --min-count"

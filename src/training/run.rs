@@ -56,7 +56,7 @@ pub enum RunError {
     )]
     OtherData { directory: PathBuf, run: String },
     #[error(
-        "{}: run `{run}` has lost its latest checkpoint, and without it would begin at epoch 1 and overwrite its best one; put the file back, or start a new run", path.display()
+        "{}: run `{run}` has lost its latest checkpoint, and without it would begin at epoch 1 and overwrite the best one; put the file back, or start a new run", path.display()
     )]
     NoLatest { path: PathBuf, run: String },
     #[error(
@@ -169,7 +169,18 @@ impl TrainingRun {
             })?;
         let record = RunConfig::load(directory.config())?;
         record.settings.check()?;
-        if directory.best().exists() && !directory.latest().exists() {
+        let log = summarize_end(&directory.job().events())
+            .map_err(FileError::at(directory.job().events()))
+            .map_err(SessionError::from)?;
+        // All of these ends save `latest`.
+        let has_saved = matches!(
+            log.end,
+            Some((
+                EndReason::Complete | EndReason::EarlyStopped | EndReason::Stopped,
+                _
+            ))
+        );
+        if !directory.latest().exists() && (has_saved || directory.best().exists()) {
             return Err(RunError::NoLatest {
                 path: directory.latest().into(),
                 run: directory.name(),
