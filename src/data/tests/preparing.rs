@@ -195,7 +195,8 @@ fn empty_training_split_is_an_error_with_its_causes() {
     let (result, target) = prepared(&source, &every_word());
     let message = result.unwrap_err().to_string();
     assert!(
-        message.contains("2 images read, 1 images that do not decode"),
+        message
+            .contains("2 images read, 1 of them good, in the dev or test split, 1 images that do not decode"),
         "{message}"
     );
     assert!(!target.path().join("mine").exists());
