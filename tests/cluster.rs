@@ -355,6 +355,15 @@ impl Drop for TwoHosts {
     }
 }
 
+/// Whether all threads of a process are stopped by a signal.
+fn is_stopped(process: u32) -> bool {
+    let mut threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.all(|thread| {
+        let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+    })
+}
+
 #[test]
 fn second_trainer_on_another_host_is_rejected_and_one_without_lock_stops() {
     let Some(hosts) = TwoHosts::mount() else {
@@ -373,6 +382,8 @@ fn second_trainer_on_another_host_is_rejected_and_one_without_lock_stops() {
 
     // The first host hangs for so long that the second one takes the run over; then it comes back.
     signal(first.id(), "STOP");
+    // A thread that still runs would touch the lock after it was aged.
+    wait_until("all threads to stop", || is_stopped(first.id()));
     hosts.age();
     assert_eq!(hosts.state("h2"), "crashed");
     let second = Background(Some(spawn(hosts.command("h2", &["train", "--resume", "r"]))));
