@@ -1,7 +1,8 @@
 //! `cutline score`: score captions of any model, from two JSON files.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::iter;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ use crate::metrics::{Interval, Metric, Scores};
 use crate::text::{Cleaning, Tokenizer, counted};
 
 const IDS_SHOWN: usize = 5;
+/// Longer files are not read.
+const MAX_FILE_BYTES: u64 = 4 << 30;
 
 /// Score captions: BLEU-1 to 4, ROUGE-L, CIDEr-D, METEOR and SPICE, with 95 % intervals
 ///
@@ -192,8 +195,23 @@ fn interval_cell(intervals: &Scores<Interval>, metric: Metric) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<CaptionsFile> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
+    let bytes = bytes(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
     CaptionsFile::parse(&bytes).with_context(|| not_captions(path))
+}
+
+/// The content of a file or a pipe, up to a limit: a device may never end.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_FILE_BYTES {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than 4 GiB",
+        )),
+        false => Ok(bytes),
+    }
 }
 
 fn not_captions(path: &Path) -> String {

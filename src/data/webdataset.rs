@@ -358,10 +358,11 @@ fn extension(name: &str) -> String {
 
 fn is_tar(path: &Path) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
-    path.is_file()
-        && [".tar", ".tar.gz", ".tgz"]
-            .iter()
-            .any(|extension| name.ends_with(extension))
+    let is_named = [".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|extension| name.ends_with(extension));
+    // The name first: a directory may hold a million images.
+    is_named && path.is_file()
 }
 
 fn list(directory: &Path, files: &mut Vec<PathBuf>, levels: usize) -> Result<(), DatasetError> {

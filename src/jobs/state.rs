@@ -195,7 +195,7 @@ impl LogSummary {
                 }
                 self.progress = Some(progress.clone());
             }
-            Event::Control(control) if control.error.is_none() => self.obey(&control.command, record.time),
+            Event::Control(control) if control.error.is_none() => self.apply(&control.command, record.time),
             Event::End(end) => {
                 self.progress = None;
                 self.end = Some((end.reason, end.error.clone()));
@@ -204,7 +204,7 @@ impl LogSummary {
         }
     }
 
-    fn obey(&mut self, command: &str, time: f64) {
+    fn apply(&mut self, command: &str, time: f64) {
         match (command, self.paused) {
             ("pause", false) => {
                 self.paused = true;

@@ -12,6 +12,7 @@ mod weights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::OnceLock;
 
 use cutline::nn::Images;
@@ -67,6 +68,28 @@ fn expected() -> &'static [f32] {
         write_random(&path, 1);
         features(&path).unwrap()
     })
+}
+
+const OUT: &str = "out.safetensors";
+
+/// `cutline features` of an image with these weights, into [`OUT`].
+fn features_command(workspace: &Workspace, weights: &Path, more: &[&str]) -> Output {
+    let image = workspace.file("image.png");
+    image::RgbImage::from_pixel(40, 30, image::Rgb([9, 99, 199]))
+        .save(&image)
+        .unwrap();
+    let out = workspace.file(OUT);
+    let command = [
+        "features",
+        text(&image),
+        "--backbone",
+        "mobilenet_v2",
+        "--weights",
+        text(weights),
+        "--out",
+        text(&out),
+    ];
+    workspace.run(&[&command, more].concat())
 }
 
 #[track_caller]
@@ -271,22 +294,7 @@ fn network_is_preferred_to_its_average() {
     checkpoint("state_dict_ema").write_zip(&path);
     assert_same(&path);
 
-    let image = workspace.file("image.png");
-    image::RgbImage::from_pixel(40, 30, image::Rgb([9, 99, 199]))
-        .save(&image)
-        .unwrap();
-    let out = workspace.file("out.safetensors");
-    let command = [
-        "features",
-        text(&image),
-        "--backbone",
-        "mobilenet_v2",
-        "--weights",
-        text(&path),
-        "--out",
-        text(&out),
-    ];
-    let output = workspace.run(&command);
+    let output = features_command(&workspace, &path, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(
         err(&output).contains(
@@ -297,7 +305,9 @@ fn network_is_preferred_to_its_average() {
     );
 
     checkpoint("best").write_zip(&path);
-    let error = workspace.fails(&command);
+    let output = features_command(&workspace, &path, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let error = err(&output);
     assert!(
         error.contains("several copies of mobilenet_v2 that differ, under \"best\" and under \"state_dict\"")
             || error.contains(
@@ -308,7 +318,7 @@ fn network_is_preferred_to_its_average() {
 }
 
 #[test]
-fn listed_files_have_the_same_features_and_one_alone_is_refused() {
+fn listed_files_have_the_same_features_and_one_alone_is_rejected() {
     let files = Files::new();
     let (first, second) = network().split_at(100);
     let mut map = serde_json::Map::new();
@@ -405,37 +415,17 @@ fn features_that_are_no_numbers_are_refused() {
     last.2.fill(f32::MAX);
     let file = workspace.file("large.safetensors");
     write(&file, &tensors);
-    let image = workspace.file("image.png");
-    image::RgbImage::from_pixel(40, 30, image::Rgb([9, 99, 199]))
-        .save(&image)
-        .unwrap();
-    let out = workspace.file("out.safetensors");
-    let command = [
-        "features",
-        text(&image),
-        "--backbone",
-        "mobilenet_v2",
-        "--weights",
-        text(&file),
-    ];
     // The last layer is clipped at 6, the one before it is not.
-    let error = workspace.fails(
-        &[
-            &command[..],
-            &[
-                "--layer",
-                "features.17",
-                "--features",
-                "pooled",
-                "--out",
-                text(&out),
-            ],
-        ]
-        .concat(),
+    let output = features_command(
+        &workspace,
+        &file,
+        &["--layer", "features.17", "--features", "pooled"],
     );
+    assert_eq!(output.status.code(), Some(1));
+    let error = err(&output);
     assert!(
         error.contains("image \"image.png\" has the feature inf"),
         "{error}"
     );
-    assert!(!out.exists());
+    assert!(!workspace.file(OUT).exists());
 }

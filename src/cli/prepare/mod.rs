@@ -415,9 +415,9 @@ impl Prepare {
             return Ok(None);
         }
         let shards = Shards::find(&self.source)?;
-        let has_captions =
-            self.source.is_dir() && !matches!(self.source().read(), Err(DatasetError::NotRecognized { .. }));
-        Ok(shards.filter(|_| !has_captions))
+        // Only a directory with shards is also looked through for captions.
+        let has_no_captions = || matches!(self.source().recognize(), Err(DatasetError::NotRecognized { .. }));
+        Ok(shards.filter(|_| !self.source.is_dir() || has_no_captions()))
     }
 
     /// Unpacks shards into the dataset's directory, unless it holds them already.
