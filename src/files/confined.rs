@@ -42,6 +42,10 @@ pub(crate) struct ConfinedEntry {
     pub(crate) kind: FileType,
 }
 
+/// Inode, length and time of the last change (seconds, nanoseconds) of a directory and some entries of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint(Vec<Option<[i128; 4]>>);
+
 impl From<PathBuf> for ConfinedPath {
     /// A root.
     fn from(root: PathBuf) -> Self {
@@ -281,6 +285,29 @@ impl ConfinedPath {
     pub(crate) fn modified_and_length(&self) -> io::Result<(SystemTime, u64)> {
         let metadata = self.open()?.metadata()?;
         Ok((metadata.modified()?, metadata.len()))
+    }
+
+    /// What tells whether the directory or one of these entries of it has changed.
+    ///
+    /// # Errors
+    /// If it is not a directory or cannot be opened.
+    pub(crate) fn fingerprint(&self, names: &[&str]) -> io::Result<Fingerprint> {
+        let directory = self.open_directory()?;
+        // The types of the fields differ between systems.
+        let stamp = |stat: rustix::fs::Stat| {
+            [
+                i128::from(stat.st_ino),
+                i128::from(stat.st_size),
+                i128::from(stat.st_ctime),
+                i128::from(stat.st_ctime_nsec),
+            ]
+        };
+        let mut stamps = vec![Some(stamp(rustix::fs::fstat(&directory)?))];
+        for name in names {
+            let stat = rustix::fs::statat(&directory, *name, AtFlags::SYMLINK_NOFOLLOW);
+            stamps.push(stat.ok().map(stamp));
+        }
+        Ok(Fingerprint(stamps))
     }
 
     /// The time by the clock of the file system that this entry's directory is on: the server's, on a shared one.

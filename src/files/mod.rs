@@ -7,8 +7,8 @@ mod confined;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use confined::ConfinedEntry;
 pub use confined::ConfinedPath;
+pub(crate) use confined::{ConfinedEntry, Fingerprint};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::ffi::{OsStr, OsString};

@@ -174,10 +174,7 @@ impl Root {
     /// # Errors
     /// [`DirectoryError::Io`] if a directory cannot be listed.
     pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
-        let mut directories = Vec::new();
-        for dataset in self.directories(DirectoryKind::Dataset)? {
-            directories.push(ConfinedPath::from(dataset).join("prepare"));
-        }
+        let mut directories = self.prepare_directories()?;
         for run in self.directories(DirectoryKind::Run)? {
             // Another user's directory may be unreadable; the others are still listed.
             directories.extend(
@@ -186,13 +183,23 @@ impl Root {
                     .unwrap_or_default(),
             );
         }
-        let named = |directory: ConfinedPath| {
-            let path = directory.as_path();
-            let name = path.strip_prefix(&self.path).unwrap_or(path).to_owned();
-            (name, JobDirectory::new(directory))
-        };
-        let jobs = directories.into_iter().map(named);
-        Ok(jobs.filter(|(_, job)| job.events().is_file()).collect())
+        let jobs = directories.into_iter().map(JobDirectory::new);
+        let jobs = jobs.filter(|job| job.events().is_file());
+        Ok(jobs.map(|job| (self.job_path(&job), job)).collect())
+    }
+
+    /// The path by which [`Root::find_job`] finds a prepare or evaluate job.
+    pub(crate) fn job_path(&self, job: &JobDirectory) -> PathBuf {
+        let path = job.path();
+        path.strip_prefix(&self.path).unwrap_or(path).to_owned()
+    }
+
+    /// The directories of the prepare jobs of all datasets, which need not exist.
+    pub(crate) fn prepare_directories(&self) -> Result<Vec<ConfinedPath>, DirectoryError> {
+        let datasets = self.directories(DirectoryKind::Dataset)?.into_iter();
+        Ok(datasets
+            .map(|dataset| ConfinedPath::from(dataset).join("prepare"))
+            .collect())
     }
 
     /// Creates the directory of a new run.

@@ -59,6 +59,11 @@ impl JobState {
         )
     }
 
+    /// Whether it stays as it is until a process writes to its directory.
+    pub(crate) fn is_settled(self) -> bool {
+        !self.is_live() && self != Self::Unreadable
+    }
+
     /// Its name in tables and messages.
     pub fn name(self) -> &'static str {
         match self {

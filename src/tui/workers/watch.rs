@@ -2,16 +2,15 @@
 
 use super::machine::MachineMonitor;
 use crate::evaluation::{MAX_REPORT_BYTES, Report};
-use crate::files::ConfinedPath;
+use crate::files::{ConfinedPath, Fingerprint};
 use crate::jobs::Root;
 use crate::jobs::{
-    JobDirectory, JobState, JobStatus, LogReader, LogSummary, Name, Record, host_name, summarize_end,
+    JobDirectory, JobState, JobStatus, LogReader, LogSummary, Record, RunDirectory, host_name, summarize_end,
 };
 use crate::model::feature_directories;
 use crate::tui::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -24,6 +23,8 @@ const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 const LISTING_PART: u32 = 300;
 const MAX_DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
 const TAKING_INTERVAL: Duration = Duration::from_millis(1);
+/// A new note or a new checkpoint changes the directory itself.
+const WATCHED_ENTRIES: [&str; 3] = ["events.jsonl", "lock", "evaluations"];
 
 type Flow<T = ()> = ControlFlow<(), T>;
 
@@ -45,7 +46,7 @@ pub fn watch(root: &Root, messages: &Sender<Message>) {
 struct Watcher<'a> {
     root: &'a Root,
     messages: &'a Sender<Message>,
-    runs: BTreeMap<String, WatchedJob>,
+    runs: BTreeMap<String, WatchedRun>,
     /// Prepare and evaluate jobs, by the path that names them in commands.
     jobs: BTreeMap<String, WatchedJob>,
     /// Reports without captions, with their modification times.
@@ -64,6 +65,12 @@ struct LastSent {
     evaluations: Option<Vec<EvaluationListing>>,
 }
 
+struct WatchedRun {
+    job: WatchedJob,
+    note: Option<String>,
+    evaluations: Vec<ConfinedPath>,
+}
+
 struct WatchedJob {
     directory: JobDirectory,
     log: LogReader,
@@ -75,6 +82,12 @@ struct WatchedJob {
     last_active: Option<f64>,
     /// The state at the last listing.
     state: JobState,
+    /// The directory before the state was read.
+    fingerprint: Option<Fingerprint>,
+    /// Whether it was the same at the look before.
+    is_unchanged: bool,
+    /// Whether the log was read to its end since, and nothing changes before the fingerprint does.
+    is_at_rest: bool,
 }
 
 impl WatchedJob {
@@ -88,7 +101,24 @@ impl WatchedJob {
             last_active: end.as_ref().and_then(|end| end.last_time),
             end,
             state: JobState::New,
+            fingerprint: None,
+            is_unchanged: false,
+            is_at_rest: false,
         }
+    }
+
+    /// Reads the state again, unless nothing has changed since the last time. Returns whether it did.
+    fn look(&mut self) -> bool {
+        let fingerprint = self.directory.directory().fingerprint(&WATCHED_ENTRIES).ok();
+        if self.is_at_rest && self.fingerprint == fingerprint {
+            return false;
+        }
+        self.is_at_rest = false;
+        // A change shortly after the fingerprint may have the same time: only the second look is sure.
+        self.is_unchanged = self.fingerprint == fingerprint;
+        self.fingerprint = fingerprint;
+        self.state = self.read_state();
+        true
     }
 
     fn current(&self) -> &LogSummary {
@@ -104,6 +134,10 @@ impl WatchedJob {
         self.end.is_some() || self.state.is_live()
     }
 
+    fn may_have_news(&self) -> bool {
+        !self.is_at_rest
+    }
+
     /// The new records, some at a time; empty at the end of the log.
     fn read(&mut self) -> Vec<Record> {
         let records = self
@@ -113,6 +147,7 @@ impl WatchedJob {
         records.iter().for_each(|record| self.summary.add(record));
         if records.is_empty() && self.log.percent_read() == 100 {
             self.end = None;
+            self.is_at_rest = self.is_unchanged && self.fingerprint.is_some() && self.state.is_settled();
         }
         records
     }
@@ -125,7 +160,7 @@ impl Watcher<'_> {
             self.list()?;
             let interval = (since.elapsed() * LISTING_PART).clamp(DIRECTORY_INTERVAL, MAX_DIRECTORY_INTERVAL);
             let listed = Instant::now();
-            let mut has_news = self.read_logs(|_| true)?;
+            let mut has_news = self.read_logs(WatchedJob::may_have_news)?;
             while listed.elapsed() < interval {
                 if !has_news {
                     thread::sleep(LOG_INTERVAL);
@@ -157,22 +192,26 @@ impl Watcher<'_> {
             .retain(|known, _| names.iter().any(|name| name.as_str() == known));
         for name in names {
             let directory = self.root.run_dir(&name).job();
-            self.runs
-                .entry(name.to_string())
-                .or_insert_with(|| WatchedJob::new(directory));
+            self.runs.entry(name.to_string()).or_insert_with(|| WatchedRun {
+                job: WatchedJob::new(directory),
+                note: None,
+                evaluations: Vec::new(),
+            });
         }
     }
 
     fn list_runs(&mut self) -> Flow {
-        let root = self.root;
-        let listing = self.runs.iter_mut().map(|(name, job)| {
-            job.state = job.read_state();
-            let directory = name.parse().ok().map(|name| root.run_dir(&name));
+        let listing = self.runs.iter_mut().map(|(name, run)| {
+            if run.job.look() {
+                let directory = RunDirectory::new(run.job.directory.directory().clone());
+                run.note = directory.note().unwrap_or_default();
+                run.evaluations = directory.evaluation_directories().unwrap_or_default();
+            }
             RunListing {
                 name: name.clone(),
-                state: job.state,
-                note: directory.and_then(|directory| directory.note().ok()?),
-                last_active: job.last_active,
+                state: run.job.state,
+                note: run.note.clone(),
+                last_active: run.job.last_active,
             }
         });
         let listing = listing.collect();
@@ -186,8 +225,8 @@ impl Watcher<'_> {
         let mut runs: Vec<(f64, String)> = self
             .runs
             .iter()
-            .filter(|(_, job)| is_read(job))
-            .map(|(name, job)| (job.current().last_time.unwrap_or(0.0), name.clone()))
+            .filter(|(_, run)| is_read(&run.job))
+            .map(|(name, run)| (run.job.current().last_time.unwrap_or(0.0), name.clone()))
             .collect();
         runs.sort_by(|one, other| other.0.total_cmp(&one.0));
         let mut has_news = false;
@@ -201,7 +240,7 @@ impl Watcher<'_> {
     }
 
     fn read_log(&mut self, run: String) -> Flow<bool> {
-        let Some(job) = self.runs.get_mut(&run) else {
+        let Some(WatchedRun { job, .. }) = self.runs.get_mut(&run) else {
             return Flow::Continue(false);
         };
         let records = Arc::new(job.read());
@@ -228,15 +267,22 @@ impl Watcher<'_> {
     }
 
     fn find_other_jobs(&mut self) {
-        let jobs = self.root.other_jobs().unwrap_or_default();
-        let path = |path: &Path| path.display().to_string();
-        self.jobs
-            .retain(|known, _| jobs.iter().any(|(name, _)| path(name) == *known));
-        for (name, directory) in jobs {
-            let job = self.jobs.entry(path(&name));
-            let job = job.or_insert_with(|| WatchedJob::new(directory));
-            job.state = job.read_state();
+        let mut directories = self.root.prepare_directories().unwrap_or_default();
+        directories.extend(self.runs.values().flat_map(|run| run.evaluations.clone()));
+        let mut jobs = BTreeMap::new();
+        for directory in directories.into_iter().map(JobDirectory::new) {
+            let path = self.root.job_path(&directory).display().to_string();
+            let known = self.jobs.remove(&path);
+            if known.is_none() && !directory.events().is_file() {
+                continue;
+            }
+            let mut job = known.unwrap_or_else(|| WatchedJob::new(directory));
+            job.look();
+            if job.fingerprint.is_some() {
+                jobs.insert(path, job);
+            }
         }
+        self.jobs = jobs;
     }
 
     /// The job in a directory, and the path by which commands name it.
@@ -281,17 +327,20 @@ impl Watcher<'_> {
 
     fn list_evaluations(&mut self) -> Flow {
         let mut listing = Vec::new();
-        let runs: Vec<Name> = self.runs.keys().filter_map(|name| name.parse().ok()).collect();
-        for run in runs {
-            let directories = self.root.run_dir(&run).evaluation_directories();
-            for directory in directories.unwrap_or_default() {
+        let runs: Vec<_> = self
+            .runs
+            .iter()
+            .map(|(name, run)| (name.clone(), run.evaluations.clone()))
+            .collect();
+        for (run, directories) in runs {
+            for directory in directories {
                 let (job, job_path) = self.job_in(&directory);
                 let head = self.head(&directory.join("report.json"));
                 if head.is_none() && job.is_none() {
                     continue;
                 }
                 let key = EvaluationKey {
-                    run: run.to_string(),
+                    run: run.clone(),
                     name: last_part(&directory),
                 };
                 listing.push(EvaluationListing {
@@ -323,7 +372,7 @@ impl Watcher<'_> {
 
     fn send_machine_load(&mut self) -> Flow {
         let here = host_name();
-        let processes = self.runs.iter().filter_map(|(name, job)| {
+        let processes = self.runs.iter().filter_map(|(name, WatchedRun { job, .. })| {
             let is_here = job.summary.host.as_deref() == Some(here.as_str());
             let is_live = job.state.is_live();
             Some((name.clone(), job.summary.pid.filter(|_| is_here && is_live)?))
@@ -353,4 +402,48 @@ fn last_part(path: &ConfinedPath) -> String {
 fn seconds(time: Option<SystemTime>) -> u64 {
     let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::{EndReason, Event, EventLog, SessionEnd};
+
+    #[test]
+    fn job_at_rest_is_looked_at_again_when_its_directory_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = ConfinedPath::from(directory.path());
+        let job = JobDirectory::new(path.clone());
+        let append = |continues| {
+            let end = SessionEnd {
+                reason: EndReason::Complete,
+                error: None,
+                continues,
+            };
+            let mut log = EventLog::open(&job.events()).unwrap();
+            log.append(Event::End(end)).unwrap();
+        };
+        append(true);
+        let mut watched = WatchedJob::new(job.clone());
+        assert!(watched.look());
+        assert_eq!(watched.read().len(), 1);
+        let comes_to_rest = |watched: &mut WatchedJob| {
+            while watched.look() {
+                assert!(watched.may_have_news());
+                assert!(watched.read().is_empty());
+            }
+            !watched.may_have_news()
+        };
+        assert!(comes_to_rest(&mut watched));
+        append(false);
+        assert!(watched.look());
+        assert_eq!(watched.read().len(), 1);
+        for change in ["lock", "note.txt", "evaluations"] {
+            assert!(comes_to_rest(&mut watched));
+            // The time of a change is as coarse as the kernel's tick.
+            thread::sleep(Duration::from_millis(20));
+            std::fs::write(path.join(change).as_path(), "").unwrap();
+            assert!(watched.look(), "{change}");
+        }
+    }
 }
