@@ -28,6 +28,12 @@ const IMAGES: &str = "images";
 /// Larger images are skipped: no decoder here reads them.
 const MAX_IMAGE_BYTES: u64 = 1 << 30;
 const MAX_TEXT_BYTES: u64 = 1 << 20;
+/// Captions and metadata stay in memory until their shard ends.
+const MAX_SHARD_TEXT_BYTES: u64 = 1 << 30;
+/// Images hardly compress, and text compresses about ten times.
+const MAX_EXPANSION: u64 = 50;
+/// Shorter streams may expand more: a few empty entries do.
+const MIN_LIMITED_BYTES: u64 = 64 << 20;
 /// Longer names of entries are rejected.
 const MAX_NAME_BYTES: u64 = 1 << 16;
 
@@ -191,6 +197,13 @@ struct Sample {
     metadata: Option<Map<String, Value>>,
 }
 
+/// The samples of a shard that are read.
+#[derive(Default)]
+struct Samples {
+    by_key: BTreeMap<String, Sample>,
+    text_bytes: u64,
+}
+
 impl Shard<'_> {
     fn unpack(
         &self,
@@ -206,7 +219,7 @@ impl Shard<'_> {
         // Raw: the crate would read a long name of any length into memory.
         let entries = archive.entries().map_err(damaged)?.raw(true);
         let mut long_name = None;
-        let mut samples: BTreeMap<String, Sample> = BTreeMap::new();
+        let mut samples = Samples::default();
         for entry in entries {
             let mut entry = entry.map_err(damaged)?;
             match entry.header().entry_type() {
@@ -233,7 +246,7 @@ impl Shard<'_> {
                 }
             }
         }
-        for sample in samples.into_values() {
+        for sample in samples.by_key.into_values() {
             self.write(sample, captions, unpacked)
                 .map_err(DatasetError::writing(self.directory.join(CAPTIONS)))?;
         }
@@ -245,7 +258,7 @@ impl Shard<'_> {
         &self,
         name: &str,
         entry: &mut tar::Entry<'_, impl Read>,
-        samples: &mut BTreeMap<String, Sample>,
+        samples: &mut Samples,
     ) -> Result<bool, DatasetError> {
         let (key, extension) = (without_extensions(name), extension(name));
         let damaged = |error| DatasetError::reading(self.path)(error);
@@ -261,7 +274,7 @@ impl Shard<'_> {
             written
                 .and_then(|()| file.replace(&bytes))
                 .map_err(DatasetError::writing(&file))?;
-            samples.entry(key.to_owned()).or_default().image = Some(image);
+            samples.by_key.entry(key.to_owned()).or_default().image = Some(image);
             return Ok(true);
         }
         if !matches!(extension.as_str(), "txt" | "caption" | "json") || entry.size() > MAX_TEXT_BYTES {
@@ -269,7 +282,13 @@ impl Shard<'_> {
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(damaged)?;
-        let sample = samples.entry(key.to_owned()).or_default();
+        samples.text_bytes += entry.size();
+        if samples.text_bytes > MAX_SHARD_TEXT_BYTES {
+            return Err(damaged(io::Error::other(format!(
+                "its captions take more than {MAX_SHARD_TEXT_BYTES} bytes; split it into smaller shards"
+            ))));
+        }
+        let sample = samples.by_key.entry(key.to_owned()).or_default();
         match extension.as_str() {
             "json" => match serde_json::from_slice(&bytes) {
                 Ok(metadata) => sample.metadata = Some(metadata),
@@ -381,7 +400,7 @@ fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
-/// The stream itself, or what gzip compressed into it.
+/// The stream itself, or what gzip compressed into it, up to [`MAX_EXPANSION`].
 fn decompressed<'r>(mut reader: &'r mut dyn Read) -> io::Result<Box<dyn Read + 'r>> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     let mut start = Vec::new();
@@ -389,9 +408,51 @@ fn decompressed<'r>(mut reader: &'r mut dyn Read) -> io::Result<Box<dyn Read + '
     let is_gzip = start == GZIP;
     let whole = io::Cursor::new(start).chain(reader);
     Ok(match is_gzip {
-        true => Box::new(MultiGzDecoder::new(whole)),
+        true => Box::new(Expanded {
+            decoder: MultiGzDecoder::new(CountedBytes {
+                reader: whole,
+                bytes: 0,
+            }),
+            bytes: 0,
+        }),
         false => Box::new(whole),
     })
+}
+
+struct CountedBytes<R> {
+    reader: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for CountedBytes<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}
+
+/// What a stream expands to. A stream that expands too much fails: it would fill the disk.
+struct Expanded<R> {
+    decoder: MultiGzDecoder<CountedBytes<R>>,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Expanded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(buffer)?;
+        self.bytes += read as u64;
+        let compressed = self.decoder.get_ref().bytes;
+        if self.bytes > MIN_LIMITED_BYTES.max(compressed.saturating_mul(MAX_EXPANSION)) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "it expands to more than {MAX_EXPANSION} times its size, which no shard of images does"
+                ),
+            ));
+        }
+        Ok(read)
+    }
 }
 
 /// A reader that reports what is read.
@@ -439,6 +500,25 @@ mod tests {
         assert!(result.is_err() || Some(bytes) >= shards.bytes().map(|all| all - 1024));
         let captions = fs::read_to_string(out.join(CAPTIONS).as_path()).unwrap_or_default();
         (result, captions, folder)
+    }
+
+    #[test]
+    fn gzip_of_zeros_is_rejected_and_of_a_short_shard_is_read() {
+        let compressed = |bytes: u64| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::copy(&mut io::repeat(0).take(bytes), &mut encoder).unwrap();
+            encoder.finish().unwrap()
+        };
+        let expanded = |bytes: u64| {
+            let stream = compressed(bytes);
+            io::copy(
+                &mut decompressed(&mut stream.as_slice()).unwrap(),
+                &mut io::sink(),
+            )
+        };
+        assert_eq!(expanded(MIN_LIMITED_BYTES).unwrap(), MIN_LIMITED_BYTES);
+        let error = expanded(MIN_LIMITED_BYTES + 1).unwrap_err();
+        assert!(error.to_string().contains("50 times"), "{error}");
     }
 
     #[test]
