@@ -5,7 +5,7 @@ use crate::data::Image;
 use crate::files::ConfinedPath;
 use crate::vision::augment::Augmentation;
 use crate::vision::features::store::{FeatureSpec, FeatureStore, StoreError};
-use crate::vision::image_io::{ImageReadError, decode};
+use crate::vision::image_io::{ImageReadError, decode, total_memory};
 use crate::vision::preprocess::Preprocessing;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -57,6 +57,33 @@ pub enum InputsError {
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] ImageReadError),
+    /// The pixels of all images do not fit in memory.
+    #[error(
+        "the pixels of {images} images need {needed} MB, more than half of this machine's memory of {memory} MB; prepare the dataset with --backbone, whose features are read from disk"
+    )]
+    TooManyImages {
+        /// The images.
+        images: usize,
+        /// Megabytes of their pixels.
+        needed: u64,
+        /// Megabytes of the machine or container.
+        memory: u64,
+    },
+}
+
+/// Whether `len` numbers for each image take at most half of the memory, in bytes.
+fn check_memory(images: usize, len: usize, memory: u64) -> Result<(), InputsError> {
+    let needed = (images as u64)
+        .saturating_mul(len as u64)
+        .saturating_mul(size_of::<f32>() as u64);
+    match needed > memory / 2 {
+        true => Err(InputsError::TooManyImages {
+            images,
+            needed: needed / 1_000_000,
+            memory: memory / 1_000_000,
+        }),
+        false => Ok(()),
+    }
 }
 
 /// The images of these features, and the flags that prepare them, for an error.
@@ -147,6 +174,7 @@ impl ImageInputs {
     ) -> Result<Self, InputsError> {
         let images: Vec<&Image> = images.into_iter().collect();
         let len = preprocessing.pixels_len();
+        check_memory(images.len(), len, total_memory())?;
         let mut pixels = vec![0.0; images.len() * len];
         pixels
             .par_chunks_exact_mut(len)
@@ -181,5 +209,20 @@ impl ImageInputs {
             }
         }
         inputs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_larger_than_half_of_the_memory_are_rejected() {
+        let len = 64 * 64 * 3;
+        let half = 100 * len as u64 * 4;
+        assert!(check_memory(100, len, 2 * half).is_ok());
+        let error = check_memory(101, len, 2 * half).unwrap_err();
+        assert!(error.to_string().contains("--backbone"), "{error}");
+        assert!(check_memory(usize::MAX, len, u64::MAX).is_err());
     }
 }

@@ -5,6 +5,7 @@ mod memory;
 
 pub use jpeg::JpegDecoder;
 pub use memory::MemoryBudget;
+pub(crate) use memory::total_memory;
 
 use super::file_kind::FileKind;
 use crate::files::ConfinedPath;
