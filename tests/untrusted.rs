@@ -9,7 +9,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -424,18 +424,19 @@ fn images_larger_than_memory_are_rejected() {
 
 #[test]
 fn read_only_run_is_not_called_running() {
-    if rustix::process::geteuid().is_root() {
-        // Root may write anywhere.
+    let Some(mut command) = support::held_by_permissions() else {
+        println!("skipped: root writes wherever it likes, and there is no setpriv to hold it back");
         return;
-    }
+    };
     let workspace = trained();
     let checkpoints = workspace.path().join("checkpoints");
-    let mut permissions = fs::metadata(&checkpoints).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o555);
-    fs::set_permissions(&checkpoints, permissions.clone()).unwrap();
-    let error = workspace.fails(&["runs", "rename", "r", "r2"]);
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
-    fs::set_permissions(&checkpoints, permissions).unwrap();
+    let mode = |mode| fs::set_permissions(&checkpoints, fs::Permissions::from_mode(mode)).unwrap();
+    workspace.set_env(&mut command);
+    mode(0o555);
+    let output = command.args(["runs", "rename", "r", "r2"]).output().unwrap();
+    mode(0o755);
+    let error = err(&output);
+    assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
         error.contains("ermission") && !error.contains("running"),
         "{error}"
@@ -487,18 +488,29 @@ fn usage_errors_hold_no_control_characters() {
 
 #[test]
 fn thread_limit_is_no_crash() {
-    if rustix::process::geteuid().is_root() {
-        // The limit does not hold for root.
+    let Some(command) = support::held_by_limits() else {
+        println!("skipped: the limit does not hold for root, and there is no setpriv to become another user");
         return;
-    }
-    let workspace = Workspace::with_scenes();
-    let mut limited = Command::new("sh");
-    workspace.set_env(&mut limited);
-    limited
-        .env("RAYON_NUM_THREADS", "4")
-        .args(["-c", "ulimit -u 1; exec \"$0\" runs", support::CUTLINE]);
-    let output = limited.output().unwrap();
-    assert!(!err(&output).contains("panicked"), "{}", err(&output));
+    };
+    let workspace = Workspace::new();
+    let everyone = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(workspace.path(), everyone).unwrap();
+    let run = |limit: u32, name| {
+        let mut limited = Command::new("prlimit");
+        workspace.set_env(&mut limited);
+        limited
+            .arg(format!("--nproc={limit}"))
+            .arg(command.get_program())
+            .args(command.get_args())
+            .args(["prepare", "scenes", "--num-images", "60", "--name", name])
+            .env("RAYON_NUM_THREADS", "4");
+        let output = limited.output().unwrap();
+        let said = err(&output);
+        assert!(said.contains("ulimit -u"), "{said}");
+        output.status.code()
+    };
+    assert_eq!(run(2, "none"), Some(1));
+    assert_eq!(run(7, "one"), Some(0));
 }
 
 /// A file is rejected by its header and length. The limit of the address space is half of what reading one would take.

@@ -38,6 +38,7 @@ mod show;
 mod spice;
 mod table;
 mod terminal;
+mod threads;
 mod train;
 mod tune_search;
 mod workbench;
@@ -359,21 +360,6 @@ unsafe fn remove_empty_variables() {
     }
 }
 
-/// Starts the threads that computations share. Where a limit of the system forbids them, one thread does all the work:
-/// starting them later would end the program.
-fn start_threads(context: &Context) {
-    if let Err(error) = rayon::ThreadPoolBuilder::new().build_global() {
-        let alone = rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .use_current_thread();
-        if alone.build_global().is_ok() {
-            context.notice(&format!(
-                "warning: cannot start threads, so one does all the work: {error}; raise the limit (ulimit -u)"
-            ));
-        }
-    }
-}
-
 /// # Safety
 /// No other thread may run.
 unsafe fn main_with(arguments: Vec<OsString>) -> Outcome {
@@ -407,7 +393,9 @@ unsafe fn main_with(arguments: Vec<OsString>) -> Outcome {
     // SAFETY: the caller's promise; parsing starts no threads.
     unsafe { global.export_env() };
     let context = Context::new(&global);
-    start_threads(&context);
+    if let Err(error) = threads::start(&context) {
+        return exit_code::outcome(Err(error), &context.terminal);
+    }
     // A wrong variable is one error of the program, not one of each image.
     if let Err(error) = ImageLoader::shared() {
         return exit_code::outcome(Err(error.into()), &context.terminal);

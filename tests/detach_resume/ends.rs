@@ -4,17 +4,17 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cutline::jobs::RunDirectory;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{CUTLINE, Workspace, temporary_files, text, train, words};
+use super::support::{Workspace, held_by_permissions, temporary_files, text, train, words};
 use super::{ENDLESS, listed, state};
 
 #[test]
@@ -90,26 +90,6 @@ fn run_deleted_while_training_is_named_and_not_recreated() {
         assert!(error.unwrap().contains(text(run.path())), "{said}");
         assert!(!run.path().exists());
     }
-}
-
-/// A command without root's privileges; `None` if that is not possible.
-fn held_by_permissions() -> Option<Command> {
-    if !geteuid().is_root() {
-        return Some(Command::new(CUTLINE));
-    }
-    let without = |program| {
-        let mut command = Command::new("setpriv");
-        command.args([
-            "--bounding-set=-dac_override",
-            "--inh-caps=-dac_override",
-            program,
-        ]);
-        command
-    };
-    let tried = without("true").stderr(Stdio::null()).status();
-    tried
-        .is_ok_and(|status| status.success())
-        .then(|| without(CUTLINE))
 }
 
 #[test]

@@ -49,6 +49,31 @@ const SMALL: [&str; 7] = [
     "training.early_stopping_patience=0",
 ];
 
+/// The binary as a command that permissions of files hold for, root's too; `None` if that is not possible.
+pub(crate) fn held_by_permissions() -> Option<Command> {
+    unprivileged(&["--bounding-set=-dac_override", "--inh-caps=-dac_override"])
+}
+
+/// The binary as a command that limits of processes hold for, root's too; `None` if that is not possible.
+pub(crate) fn held_by_limits() -> Option<Command> {
+    unprivileged(&["--reuid=65534", "--regid=65534", "--clear-groups"])
+}
+
+fn unprivileged(options: &[&str]) -> Option<Command> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(Command::new(CUTLINE));
+    }
+    let without = |program| {
+        let mut command = Command::new("setpriv");
+        command.args(options).arg(program);
+        command
+    };
+    let tried = without(CUTLINE).arg("--version").output();
+    tried
+        .is_ok_and(|output| output.status.success())
+        .then(|| without(CUTLINE))
+}
+
 /// A temporary working directory.
 pub(crate) struct Workspace(TempDir);
 
