@@ -63,20 +63,24 @@ pub(super) fn describe(file: &WeightFile, asked: BackboneKind) -> String {
     }
 }
 
-/// `"encoder" (312), "decoder" (9)`, by the number of tensors.
 fn beginnings(file: &WeightFile) -> String {
+    by_count(
+        file.names()
+            .map(|name| name.split(['.', '/']).next().unwrap_or_default()),
+    )
+}
+
+/// `"encoder" (312), "decoder" (9)`, the most common first.
+pub(super) fn by_count<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     const SHOWN: usize = 4;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in file.names() {
-        let beginning = name.split(['.', '/']).next().unwrap_or_default();
-        *counts.entry(beginning).or_default() += 1;
+    for name in names {
+        *counts.entry(name).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let shown = counts.iter().take(SHOWN);
-    let mut shown: Vec<String> = shown
-        .map(|(beginning, count)| format!("{beginning:?} ({count})"))
-        .collect();
+    let mut shown: Vec<String> = shown.map(|(name, count)| format!("{name:?} ({count})")).collect();
     if counts.len() > SHOWN {
         shown.push(format!("and {} more", counts.len() - SHOWN));
     }

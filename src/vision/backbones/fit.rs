@@ -9,7 +9,7 @@ use crate::vision::weights::state_dict::{Spelling, StateDict};
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 /// The publisher of weights, which decides the tensors' names and layout, and the preprocessing.
@@ -79,10 +79,12 @@ pub(super) struct Fit<'f> {
     pub(super) architecture: Rc<Architecture>,
     pub(super) tensors: StateDict<'f>,
     published: &'static Published,
-    /// Tensors with the network's names and sizes, and those with its names.
+    /// Of the tensors that the last default layer needs, which has no new head: see [`score`].
+    default_score: (usize, usize),
+    /// Of all tensors.
     score: (usize, usize),
-    /// The prefix of an average of the same network in the same file.
-    left_out: Option<&'f str>,
+    /// Other copies of the network in the file.
+    others: Vec<StateDict<'f>>,
 }
 
 impl<'f> Fit<'f> {
@@ -96,17 +98,25 @@ impl<'f> Fit<'f> {
             return Self::nearest(kind, file).map_err(|error| BackboneError::of_file(error, kind, file));
         };
         let path = || file.path().to_owned();
-        let is_rival = |other: &Self| other.score == best.score && !best.is_same_as(other);
-        match candidates.find(is_rival) {
-            Some(other) if other.tensors.is_average() == best.tensors.is_average() => {
-                return Err(BackboneError::SeveralCopies {
-                    backbone: kind,
-                    path: path(),
-                    copies: [&best, &other].map(|fit| fit.tensors.prefix().to_owned()),
-                });
+        let mut others: Vec<Self> = Vec::new();
+        for other in candidates {
+            if !others.iter().chain([&best]).any(|fit| fit.is_at_place_of(&other)) {
+                others.push(other);
             }
-            other => best.left_out = other.map(|other| other.tensors.prefix()),
         }
+        let is_rival = |other: &&Self| {
+            let is_alike =
+                (other.score, other.tensors.is_average()) == (best.score, best.tensors.is_average());
+            is_alike && !best.is_same_as(other)
+        };
+        if let Some(rival) = others.iter().find(is_rival) {
+            return Err(BackboneError::SeveralCopies {
+                backbone: kind,
+                path: path(),
+                copies: [&best, rival].map(|fit| fit.tensors.prefix().to_owned()),
+            });
+        }
+        best.others = others.into_iter().map(|other| other.tensors).collect();
         let foreign = best.foreign();
         if let Some(tensor) = foreign.first() {
             return Err(BackboneError::ForeignTensors {
@@ -124,13 +134,51 @@ impl<'f> Fit<'f> {
         self.published.source.naming()
     }
 
-    /// Which of the copies of the network was taken, if there are several.
+    /// Which of the copies of the network was taken, if there are several that differ.
     pub(super) fn choice(&self) -> Option<String> {
-        let left_out = self.left_out?;
-        let taken = self.tensors.prefix();
-        Some(format!(
-            "took the weights under {taken:?}, not the average of them under {left_out:?}"
-        ))
+        let place = |tensors: &StateDict<'_>| match tensors.prefix() {
+            "" => "at the top of the file".to_owned(),
+            prefix => format!("under {prefix:?}"),
+        };
+        let differ = self.others.iter().filter(|other| !self.agrees_with(other));
+        let left_out = differ.map(|other| match other.is_average() {
+            true => format!("the average of them {}", place(other)),
+            false => format!("the others {}", place(other)),
+        });
+        let left_out: BTreeSet<String> = left_out.collect();
+        let left_out = Vec::from_iter(left_out).join(" or ");
+        (!left_out.is_empty()).then(|| format!("took the weights {}, not {left_out}", place(&self.tensors)))
+    }
+
+    /// How many tensors of the file are of something else, such as another network, and under which names.
+    pub(super) fn unused(&self) -> Option<String> {
+        let file = self.tensors.file();
+        let copies = || std::iter::once(&self.tensors).chain(&self.others);
+        let used: HashSet<String> = copies()
+            .flat_map(|copy| self.names().filter_map(|name| copy.stored(name)))
+            .collect();
+        let known = |name: &str| {
+            let mut heads = copies().filter_map(|copy| copy.published(name));
+            self.is_known_unused(name) || heads.any(|name| self.is_known_unused(&name))
+        };
+        // The state of the training is no network, nor are random states and counters.
+        let of_training = |name: &str| {
+            let mut parts = name.split(['.', '/']);
+            parts.any(|part| part.starts_with("optim") || part == "callbacks") || !file.is_float(name)
+        };
+        let unused = file
+            .names()
+            .filter(|name| !used.contains(*name) && !known(name) && !of_training(name));
+        let unused: Vec<&str> = unused.map(|name| self.tensors.branch(name)).collect();
+        (!unused.is_empty()).then(|| {
+            let (count, branches) = (unused.len(), file_contents::by_count(unused));
+            format!("tensors of other layers or networks are not used: {count}, under {branches}")
+        })
+    }
+
+    fn is_known_unused(&self, name: &str) -> bool {
+        let mut patterns = UNUSED.iter().chain(self.published.unused);
+        patterns.any(|pattern| matches(pattern, name))
     }
 
     /// The places in the file with at least half of the network's tensors; the best one first.
@@ -144,11 +192,12 @@ impl<'f> Fit<'f> {
             for spelling in published.spellings(&architecture) {
                 let found = StateDict::all(file, spelling, first);
                 candidates.extend(found.into_iter().map(|tensors| Self {
-                    score: score(&architecture, &tensors),
+                    default_score: score(&architecture, architecture.last_default(), &tensors),
+                    score: score(&architecture, architecture.stages.len(), &tensors),
                     architecture: architecture.clone(),
                     tensors,
                     published,
-                    left_out: None,
+                    others: Vec::new(),
                 }));
             }
         }
@@ -157,7 +206,13 @@ impl<'f> Fit<'f> {
             fit.score.1 * 2 >= needed
         });
         // An average is taken where there is nothing else. The sort is stable.
-        candidates.sort_by_key(|fit| (Reverse(fit.score), fit.tensors.is_average()));
+        candidates.sort_by_key(|fit| {
+            (
+                Reverse(fit.default_score),
+                fit.tensors.is_average(),
+                Reverse(fit.score),
+            )
+        });
         candidates
     }
 
@@ -171,8 +226,9 @@ impl<'f> Fit<'f> {
             architecture: Rc::new(kind.architecture(published.source)),
             tensors: StateDict::whole(file),
             published,
+            default_score: (0, 0),
             score: (0, 0),
-            left_out: None,
+            others: Vec::new(),
         })
     }
 
@@ -185,6 +241,18 @@ impl<'f> Fit<'f> {
         self.names().all(|name| self.tensors.agrees(&other.tensors, name))
     }
 
+    /// Whether all tensors that another copy has are the same there.
+    fn agrees_with(&self, other: &StateDict<'_>) -> bool {
+        let mut shared = self.names().filter(|name| other.contains(name)).peekable();
+        shared.peek().is_some() && shared.all(|name| self.tensors.agrees(other, name))
+    }
+
+    /// Whether these are the same tensors under other names, as of a module and of its child.
+    fn is_at_place_of(&self, other: &Self) -> bool {
+        let first = |fit: &Self| fit.names().next().and_then(|name| fit.tensors.stored(name));
+        first(self) == first(other)
+    }
+
     /// Tensors of another network: those within this one's modules. A new head is none.
     fn foreign(&self) -> Vec<Cow<'f, str>> {
         // Keras' layers are in no modules, but have a block's name: block3_conv4.
@@ -195,14 +263,9 @@ impl<'f> Fit<'f> {
         let module = |name: &str| name.split(ends).next().unwrap_or_default().to_owned();
         let names: HashSet<&str> = self.names().collect();
         let modules: HashSet<String> = names.iter().map(|name| module(name)).collect();
-        let is_unused = |name: &str| {
-            let mut patterns = UNUSED.iter().chain(self.published.unused);
-            patterns.any(|pattern| matches(pattern, name))
-        };
-        let tensors = self
-            .tensors
-            .names()
-            .filter(|name| modules.contains(&module(name)) && !names.contains(&**name) && !is_unused(name));
+        let tensors = self.tensors.names().filter(|name| {
+            modules.contains(&module(name)) && !names.contains(&**name) && !self.is_known_unused(name)
+        });
         tensors.collect()
     }
 
@@ -281,8 +344,9 @@ impl Published {
     }
 }
 
-fn score(architecture: &Architecture, tensors: &StateDict<'_>) -> (usize, usize) {
-    let all = || architecture.tensors(architecture.stages.len());
+/// Tensors with the names and sizes of the first `stages`, and those with their names.
+fn score(architecture: &Architecture, stages: usize, tensors: &StateDict<'_>) -> (usize, usize) {
+    let all = || architecture.tensors(stages);
     let fitting = all().filter(|(name, len)| has(tensors, name, *len));
     let named = all().filter(|(name, _)| tensors.contains(name));
     (fitting.count(), named.count())

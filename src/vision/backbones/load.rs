@@ -137,9 +137,7 @@ impl Loader<'_> {
             } => {
                 let window = window.on_map(input);
                 let kernel = kernel(window, input.channels, *outputs);
-                let stored = self
-                    .tensors
-                    .get(&weights.kernel, &self.naming.conv_shape(kernel))?;
+                let stored = self.kernel(&weights.kernel, &self.naming.conv_shape(kernel))?;
                 let rows = conv_rows(stored, self.naming, kernel);
                 ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
@@ -164,7 +162,7 @@ impl Loader<'_> {
                 let window = window.on_map(input);
                 let channels = input.channels;
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
-                let stored = self.tensors.get(&weights.kernel, &shape)?;
+                let stored = self.kernel(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
                 ConvLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
@@ -182,11 +180,19 @@ impl Loader<'_> {
     fn dense_kernel(&self, name: &str, kernel: Kernel) -> Result<Vec<f32>, WeightsError> {
         let as_convolution = self.naming.conv_shape(kernel);
         if self.tensors.shape(name) == Some(&as_convolution[..]) {
-            return self.tensors.get(name, &as_convolution);
+            return self.kernel(name, &as_convolution);
         }
         let inputs = kernel.height * kernel.width * kernel.inputs;
-        self.tensors
-            .get(name, &self.naming.dense_shape(inputs, kernel.outputs))
+        self.kernel(name, &self.naming.dense_shape(inputs, kernel.outputs))
+    }
+
+    /// The values of a kernel, which are not all zero.
+    fn kernel(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let values = self.tensors.get(name, shape)?;
+        match values.iter().all(|&value| value == 0.0) {
+            true => Err(self.tensors.invalid(name, "holds only zeros".to_owned())),
+            false => Ok(values),
+        }
     }
 
     fn sums(

@@ -14,6 +14,7 @@ mod inverted_residual;
 mod load;
 mod mobilenet_v2;
 pub mod small_cnn;
+mod untrained;
 mod vgg16;
 mod xception;
 
@@ -197,12 +198,15 @@ pub struct LayerRange {
     pub layers: Vec<ConvLayer>,
 }
 
-fn notes(fit: &Fit<'_>, trained: Option<&str>) -> impl Iterator<Item = String> {
+fn notes(fit: &Fit<'_>, stages: usize, trained: Option<&str>) -> impl Iterator<Item = String> {
     let path = fit.tensors.file().path().display();
-    let choice = fit.choice().map(|choice| format!("{path}: {choice}"));
-    let trained = trained
-        .map(|weights| format!("{path}: these are the weights of {weights}: preprocessing as for those"));
-    choice.into_iter().chain(trained)
+    let trained =
+        trained.map(|weights| format!("these are the weights of {weights}: preprocessing as for those"));
+    let untrained = untrained::warning(&fit.architecture, stages, &fit.tensors);
+    let untrained = untrained.map(|warning| format!("warning: {path}: {warning}"));
+    let notes = [fit.choice(), fit.unused(), trained];
+    let notes = notes.into_iter().flatten();
+    notes.map(move |note| format!("{path}: {note}")).chain(untrained)
 }
 
 /// A CNN encoder with its weights, up to the layer whose output is the features. Clones share the weights.
@@ -248,7 +252,7 @@ impl<D: Backend> Backbone<D> {
             },
             multiply_adds: architecture.multiply_adds(stage + 1),
             preprocessing,
-            notes: notes(&fit, trained).chain(skipped).collect(),
+            notes: notes(&fit, stage + 1, trained).chain(skipped).collect(),
             network,
         })
     }

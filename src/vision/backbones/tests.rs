@@ -332,6 +332,149 @@ fn one_of_several_copies_is_taken_unless_they_differ() {
     );
     let error = refusal(kind, &copies(["best", "last"], 1.0));
     assert!(error.contains("under \"best\" and under \"last\""), "{error}");
+    let fit =
+        Fit::of(kind, &copies(["encoder_k", "encoder_q"], 1.0)).map(|fit| fit.tensors.prefix().to_owned());
+    assert_eq!(fit.unwrap(), "encoder_q");
+}
+
+/// The names of a network under a prefix, with this value in each tensor.
+fn tower(kind: BackboneKind, prefix: &str, value: f32) -> Vec<(String, f32)> {
+    let architecture = kind.architecture(WeightSource::Torchvision);
+    let names = names(&architecture).into_iter();
+    names.map(|name| (format!("{prefix}{name}"), value)).collect()
+}
+
+fn file_of_towers(towers: &[Vec<(String, f32)>]) -> WeightFile {
+    let tensors = towers.iter().flatten();
+    let tensors = tensors.map(|(name, value)| (name.as_str(), vec![1], vec![*value]));
+    write(&tensors.collect::<Vec<_>>())
+}
+
+#[test]
+fn student_with_a_new_head_is_taken_before_its_teacher() {
+    let kind = BackboneKind::MobileNetV2;
+    let mut student = tower(kind, "student.", 1.0);
+    student.retain(|(name, _)| !name.contains("classifier"));
+    student.push(("student.head.weight".to_owned(), 1.0));
+    let file = file_of_towers(&[student, tower(kind, "teacher.", 0.0)]);
+    let fit = Fit::of(kind, &file).unwrap();
+    assert_eq!(
+        fit.choice().unwrap(),
+        "took the weights under \"student\", not the average of them under \"teacher\""
+    );
+    assert_eq!(
+        fit.unused().unwrap(),
+        "tensors of other layers or networks are not used: 1, under \"student.head\" (1)"
+    );
+}
+
+#[test]
+fn copy_that_lacks_tensors_is_named() {
+    let kind = BackboneKind::MobileNetV2;
+    let mut other = tower(kind, "other.", 1.0);
+    other.retain(|(name, _)| !name.contains("running_"));
+    let file = file_of_towers(&[tower(kind, "", 0.0), other]);
+    let fit = Fit::of(kind, &file).unwrap();
+    assert_eq!(
+        fit.choice().unwrap(),
+        "took the weights at the top of the file, not the others under \"other\""
+    );
+    assert_eq!(fit.unused(), None);
+}
+
+#[test]
+fn second_network_is_counted_and_optimizers_are_not() {
+    let kind = BackboneKind::MobileNetV2;
+    let more = [
+        "model.text.embeddings.weight",
+        "model.text.attn.weight",
+        "model.visual_head.weight",
+        "optimizer.state.0.exp_avg",
+        "model.visual.classifier.4.weight",
+        "model.visual.features.0.1.num_batches_tracked",
+    ];
+    let more = more.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
+    let file = file_of_towers(&[tower(kind, "model.visual.", 0.0), more]);
+    let fit = Fit::of(kind, &file).unwrap();
+    assert_eq!(fit.choice(), None);
+    assert_eq!(
+        fit.unused().unwrap(),
+        "tensors of other layers or networks are not used: 3, under \"model.text\" (2), \"model.visual_head\" (1)"
+    );
+}
+
+/// The tensors of MobileNetV2 with the values that `values` gives for a name and a number of values.
+fn mobilenet_v2_of(values: impl Fn(&str, usize) -> Vec<f32>) -> WeightFile {
+    let architecture = BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision);
+    let tensors = architecture.tensors(architecture.last_default());
+    let tensors = tensors.map(|(name, len)| (name, shape_of(name, &architecture), values(name, len)));
+    write(&tensors.collect::<Vec<_>>())
+}
+
+/// The shape of a tensor of MobileNetV2, whose convolutions are of 1 x 1, 3 x 3 or depthwise.
+fn shape_of(name: &str, architecture: &Architecture) -> Vec<usize> {
+    let mut tensors = architecture.tensors(architecture.stages.len()).peekable();
+    while let Some((found, len)) = tensors.next() {
+        let outputs = tensors.peek().map_or(len, |(_, outputs)| *outputs);
+        if found == name {
+            return match () {
+                () if len == outputs || !name.ends_with("weight") => vec![len],
+                () if len == 9 * outputs => vec![outputs, 1, 3, 3],
+                () if name == "features.0.0.weight" => vec![outputs, 3, 3, 3],
+                () => vec![outputs, len / outputs, 1, 1],
+            };
+        }
+    }
+    panic!("{name}");
+}
+
+/// Numbers that are spread as trained weights are: the cubes of a sequence between -1 and 1.
+fn heavy_tailed(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|at| ((at * 7919 % 1009) as f32 / 504.0 - 1.0).powi(5) * 0.1)
+        .collect()
+}
+
+#[test]
+fn weights_of_zeros_are_rejected_and_untrained_ones_are_named() {
+    let kind = BackboneKind::MobileNetV2;
+    let load = |file: &WeightFile| Backbone::load(kind, file, None, &Cpu::default());
+    let trained = |_: &str, len| heavy_tailed(len).into_iter().map(|value| value + 0.2).collect();
+    let backbone = load(&mobilenet_v2_of(trained)).unwrap();
+    assert!(backbone.notes().is_empty(), "{:?}", backbone.notes());
+
+    let file = mobilenet_v2_of(|name, len| match name {
+        "features.3.conv.1.0.weight" => vec![0.0; len],
+        _ => trained(name, len),
+    });
+    let error = load(&file).unwrap_err().to_string();
+    assert!(
+        error.contains("tensor \"features.3.conv.1.0.weight\" holds only zeros"),
+        "{error}"
+    );
+
+    let initial = |name: &str, len| match name {
+        _ if name.ends_with("running_mean") => vec![0.0; len],
+        _ if name.ends_with("running_var") => vec![1.0; len],
+        _ => trained(name, len),
+    };
+    let constant = |name: &str, len| match len {
+        4096.. => vec![0.5; len],
+        _ => trained(name, len),
+    };
+    let uniform = |_: &str, len| (0..len).map(|at| (at % 1000) as f32 / 1000.0 + 0.1).collect();
+    for (file, sign) in [
+        (mobilenet_v2_of(initial), "mean 0 and variance 1 everywhere"),
+        (
+            mobilenet_v2_of(constant),
+            "all values of \"features.4.conv.2.weight\" are the same",
+        ),
+        (mobilenet_v2_of(uniform), "distributed as initial weights are"),
+    ] {
+        let backbone = load(&file).unwrap();
+        let notes = backbone.notes();
+        assert!(notes.len() == 1 && notes[0].contains(sign), "{notes:?}");
+    }
 }
 
 /// VGG16's names, with a first kernel of these norms in each input channel.

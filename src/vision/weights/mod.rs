@@ -18,6 +18,7 @@ mod torch;
 pub use layout::Naming;
 
 use super::file_kind::FileKind;
+use ::safetensors::Dtype;
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -281,6 +282,14 @@ impl WeightFile {
     /// The shape of a tensor, if there is one of this name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// Whether the tensor of this name has floating-point numbers, as weights have.
+    pub(crate) fn is_float(&self, name: &str) -> bool {
+        const FLOATS: [Dtype; 4] = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64];
+        self.tensors
+            .get(name)
+            .is_some_and(|tensor| FLOATS.contains(&tensor.dtype))
     }
 
     /// The framework whose names and layout the tensors have.

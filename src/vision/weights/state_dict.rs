@@ -7,13 +7,16 @@ use std::borrow::Cow;
 const MAX_PREFIXES: usize = 64;
 
 /// Words in the prefix of an average over the training, or of a network that only another one learns from.
-const AVERAGES: [&str; 10] = [
+const AVERAGES: [&str; 12] = [
     "average",
     "averaged",
     "averaging",
     "avg",
     "ema",
+    // The encoder of keys, beside that of queries `q`.
+    "k",
     "momentum",
+    "polyak",
     "shadow",
     "swa",
     "target",
@@ -107,7 +110,8 @@ impl<'f> StateDict<'f> {
         words.any(|word| AVERAGES.contains(&word.to_ascii_lowercase().as_str()))
     }
 
-    fn stored(&self, name: &str) -> Option<String> {
+    /// The name in the file of the tensor with this published name.
+    pub(crate) fn stored(&self, name: &str) -> Option<String> {
         Some(format!("{}{}", self.prefix, self.spelling.stored(name)?))
     }
 
@@ -121,11 +125,19 @@ impl<'f> StateDict<'f> {
 
     /// The published names of all tensors here.
     pub(crate) fn names(&self) -> impl Iterator<Item = Cow<'f, str>> {
-        let stored = self
-            .file
-            .names()
-            .filter_map(|name| name.strip_prefix(self.prefix));
-        stored.map(|name| self.spelling.published(name))
+        self.file.names().filter_map(|stored| self.published(stored))
+    }
+
+    /// The published name of the tensor with this name in the file, if it is here.
+    pub(crate) fn published<'n>(&self, stored: &'n str) -> Option<Cow<'n, str>> {
+        Some(self.spelling.published(stored.strip_prefix(self.prefix)?))
+    }
+
+    /// The beginning of a name in the file up to the module where it leaves this place.
+    pub(crate) fn branch<'n>(&self, stored: &'n str) -> &'n str {
+        let is_end = |&(at, end): &(usize, &str)| !self.prefix.starts_with(&stored[..at + end.len()]);
+        let mut ends = stored.match_indices(['.', '/']);
+        ends.find(is_end).map_or(stored, |(at, _)| &stored[..at])
     }
 
     /// The values of a tensor, all finite.
