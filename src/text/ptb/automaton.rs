@@ -4,12 +4,13 @@
 //! the automaton runs on these numbers, which keeps it small.
 
 use super::grammar::{DEFINITIONS, Form, RULES, Rule};
+use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{Compiler, Config, WhichCaptures};
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Repetition};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 /// Stands for surrogates: as these, it is in no set of characters but complements.
@@ -53,15 +54,23 @@ impl Automaton {
         self.alphabet.numbers[usize::from(unit)]
     }
 
-    /// The token that numbered text begins with.
-    pub(super) fn token(&mut self, text: &[u8]) -> Option<Matched> {
-        let (rule, len) = self.whole.longest(text, |_| true)?;
+    /// The token of numbered text at `start`. Call [`forget`](Self::forget) before another text.
+    pub(super) fn token(&mut self, text: &[u8], start: usize) -> Option<Matched> {
+        let (rule, len) = self.whole.longest(text, start, |_| true)?;
         let Rule { next, form, .. } = RULES[rule];
         let len = match next {
             "" => len,
-            _ => self.tokens.longest(&text[..len], |other| other == rule)?.1,
+            _ => {
+                self.tokens.forget();
+                let text = &text[..start + len];
+                self.tokens.longest(text, start, |other| other == rule)?.1
+            }
         };
         Some(Matched { form, len })
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.whole.forget();
     }
 }
 
@@ -70,7 +79,13 @@ impl Automaton {
 struct Matcher {
     dfa: DFA,
     cache: Cache,
+    /// States at places of a text from which no pattern matches more. Without them a text such as `<a <a <a ...` would be
+    /// read to its end at each `<`. See T. Reps, *"Maximal-Munch" Tokenization in Linear Time*, 1998.
+    failures: HashSet<(LazyStateID, usize)>,
 }
+
+/// The distance of the places in a text whose failures are kept.
+const BETWEEN_FAILURES: usize = 64;
 
 impl Matcher {
     fn new(patterns: Vec<Hir>) -> Self {
@@ -79,17 +94,36 @@ impl Matcher {
         let config = DFA::config().match_kind(MatchKind::All).cache_capacity(1 << 23);
         let dfa = constant(DFA::builder().configure(config).build_from_nfa(constant(nfa)));
         let cache = dfa.create_cache();
-        Self { dfa, cache }
+        Self {
+            dfa,
+            cache,
+            failures: HashSet::new(),
+        }
     }
 
-    /// The first pattern among those that match most text at its beginning, and the length.
-    fn longest(&mut self, text: &[u8], is_wanted: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
-        let Self { dfa, cache } = self;
+    /// The first pattern among those that match most of the text from `start` on, and the length.
+    ///
+    /// Patterns are wanted or not in the same way until [`forget`](Self::forget).
+    fn longest(
+        &mut self,
+        text: &[u8],
+        start: usize,
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Option<(usize, usize)> {
+        let Self { dfa, cache, failures } = self;
+        let clears = cache.clear_count();
         let config = start::Config::new().anchored(Anchored::Yes);
         let mut state = dfa.start_state(cache, &config).ok()?;
         let mut longest = None;
+        let mut passed = Vec::new();
         // A state says what matched before the last unit.
-        for at in 0..=text.len() {
+        for at in start..=text.len() {
+            if at % BETWEEN_FAILURES == 0 {
+                if cache.clear_count() == clears && failures.contains(&(state, at)) {
+                    break;
+                }
+                passed.push((state, at));
+            }
             state = match text.get(at) {
                 Some(&unit) => dfa.next_state(cache, state, unit),
                 None => dfa.next_eoi_state(cache, state),
@@ -102,13 +136,26 @@ impl Matcher {
                     .map(|pattern| pattern.as_usize())
                     .filter(|&pattern| is_wanted(pattern))
                     .min();
-                longest = first.map(|pattern| (pattern, at)).or(longest);
+                if let Some(pattern) = first {
+                    longest = Some((pattern, at - start));
+                    passed.clear();
+                }
             }
             if state.is_dead() {
                 break;
             }
         }
+        // States have other numbers once the cache was cleared.
+        match cache.clear_count() == clears {
+            true => failures.extend(passed),
+            false => failures.clear(),
+        }
         longest
+    }
+
+    /// Forgets the text.
+    fn forget(&mut self) {
+        self.failures.clear();
     }
 }
 

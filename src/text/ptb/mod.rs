@@ -84,8 +84,9 @@ impl PtbTokenizer {
         let text: Vec<u8> = units.iter().map(|&unit| self.0.number(unit)).collect();
         let mut line = String::new();
         let mut at = 0;
+        self.0.forget();
         while at < text.len() {
-            let Some(Matched { form, len }) = self.0.token(&text[at..]) else {
+            let Some(Matched { form, len }) = self.0.token(&text, at) else {
                 // No rule knows this character.
                 at += 1;
                 continue;
