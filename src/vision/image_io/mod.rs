@@ -229,7 +229,11 @@ impl ImageLoader {
             return Err(ImageErrorKind::Empty);
         }
         let format = image::guess_format(start).map_err(|_| match FileKind::detect(start) {
-            FileKind::Heif => ImageErrorKind::Unsupported("HEIF or AVIF".to_owned()),
+            kind @ (FileKind::Heif
+            | FileKind::Avif
+            | FileKind::JpegXl
+            | FileKind::Jpeg2000
+            | FileKind::Svg) => ImageErrorKind::Unsupported(kind.to_string()),
             kind => ImageErrorKind::NotAnImage(kind),
         })?;
         without_panic(|| match format {
@@ -523,6 +527,21 @@ mod tests {
         assert!(matches!(text.kind, ImageErrorKind::NotAnImage(FileKind::Text)));
         assert!(text.to_string().contains("text.jpg"), "{text}");
         assert!(!text.to_string().contains('\u{1b}'), "{text:?}");
+        for (contents, message) in [
+            (
+                &b"\0\0\0\x18ftypheic\0\0\0\0"[..],
+                "unsupported image format (a HEIC image)",
+            ),
+            (b"\0\0\0\x18ftypisom\0\0\0\0", "not an image but a video"),
+            (b"\x93NUMPY\x01\0", "not an image but a NumPy array (.npy)"),
+            (
+                b"<!doctype html><title>caf\xe9",
+                "not an image but a web page (HTML)",
+            ),
+        ] {
+            let error = error("photo.jpg", contents).to_string();
+            assert!(error.contains(message), "{error}");
+        }
         let radiance = error("light.hdr", b"#?RADIANCE\n");
         assert!(
             matches!(radiance.kind, ImageErrorKind::Unsupported(_)),
