@@ -22,7 +22,7 @@ use cutline::training::TrainedRun;
 use cutline::training::{DataRecord, RunConfig, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
-use support::{Workspace, err, text};
+use support::{Workspace, err, out, text};
 use tempfile::TempDir;
 
 const COLORS: [(&str, [u8; 3]); 4] = [
@@ -618,6 +618,58 @@ mod caption {
         );
         assert!(error.contains("1 of 3 images failed"), "{error}");
         assert!(!error.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn second_run_writes_only_beside_new_images() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let photos = workspace.path().join("photos");
+        fs::create_dir(&photos).unwrap();
+        let write = |more: &[&str]| {
+            workspace.run(&[&["caption", "squares-001", text(&photos), "--write", "txt"], more].concat())
+        };
+        fs::copy(workspace.image(0), photos.join("a.png")).unwrap();
+        fs::write(photos.join("a.txt"), "a reference\n").unwrap();
+        fs::copy(workspace.image(1), photos.join("b.png")).unwrap();
+
+        let output = write(&[]);
+        assert!(output.status.success(), "{}", err(&output));
+        let notice = err(&output);
+        assert!(
+            notice.contains("skipped 1 image with a file of captions already") && notice.contains("--force"),
+            "{notice}"
+        );
+        assert_eq!(out(&output).lines().count(), 1);
+        assert_eq!(fs::read_to_string(photos.join("a.txt")).unwrap(), "a reference\n");
+        let written = fs::read_to_string(photos.join("b.txt")).unwrap();
+
+        let output = write(&[]);
+        assert!(
+            output.status.success() && out(&output).is_empty(),
+            "{}",
+            err(&output)
+        );
+        let output = write(&["--force"]);
+        assert!(output.status.success(), "{}", err(&output));
+        assert_ne!(fs::read_to_string(photos.join("a.txt")).unwrap(), "a reference\n");
+        assert_eq!(fs::read_to_string(photos.join("b.txt")).unwrap(), written);
+    }
+
+    #[test]
+    fn directories_are_named_on_standard_input() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let photos = workspace.path().join("photos");
+        fs::create_dir(&photos).unwrap();
+        fs::copy(workspace.image(0), photos.join("a.png")).unwrap();
+        let mut command = workspace.command(&["caption", "squares-001", "-"]);
+        let names = format!("{}\n{}\n", text(&photos), text(&workspace.image(1)));
+        let names_file = workspace.path().join("names");
+        fs::write(&names_file, names).unwrap();
+        let output = command
+            .stdin(fs::File::open(names_file).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(out(&output).lines().count(), 2, "{}", err(&output));
     }
 
     #[test]

@@ -374,6 +374,46 @@ mod score {
     }
 
     #[test]
+    fn missing_captions_are_empty_and_listed() {
+        let hypotheses =
+            "{\"image_id\": 1.0, \"caption\": NaN}\n{\"image_id\": \"2\", \"caption\": \"two red cars\"}\n";
+        let output = score(REFERENCES, hypotheses, &["--json"]);
+        let notices = err(&output);
+        assert!(
+            notices.contains("1 of 2 ids have an empty hypothesis, which scores 0 (1)"),
+            "{notices}"
+        );
+        let alone = score(REFERENCES, r#"{"1": "", "2": "two red cars"}"#, &["--json"]);
+        assert_eq!(out(&output), out(&alone));
+    }
+
+    #[test]
+    fn subset_rejects_hypotheses_without_references() {
+        let output = score(REFERENCES, r#"{"1": "a dog", "9": "a cat"}"#, &["--subset"]);
+        let error = err(&output);
+        assert!(
+            error.contains("1 of 2 ids with a hypothesis have no references (9); remove these hypotheses"),
+            "{error}"
+        );
+        assert!(
+            score(REFERENCES, r#"{"1": "a dog"}"#, &["--subset"])
+                .status
+                .success()
+        );
+    }
+
+    /// Each kind of token whose rule reads on to the end of the text, many times over.
+    #[test]
+    fn long_captions_of_unfinished_tokens_are_scored() {
+        for part in ["<!a", "a@ ", "<a b='", "(1", "A.b-", "www.a,", "u.s. <"] {
+            let caption = part.repeat(200_000 / part.len());
+            let hypotheses = serde_json::json!({"1": "a dog", "2": caption}).to_string();
+            let output = score(REFERENCES, &hypotheses, &["--json"]);
+            assert!(output.status.success(), "{part}: {}", err(&output));
+        }
+    }
+
+    #[test]
     fn unmatched_ids_are_counted_and_listed() {
         let hypotheses = r#"{"1": "a", "7": "a", "8": "a"}"#;
         let error = rejected(REFERENCES, hypotheses);

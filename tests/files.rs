@@ -126,6 +126,14 @@ fn tables_and_objects_are_read_as_they_are_saved() {
         ),
         (
             "metadata.jsonl",
+            rows(|image, n| {
+                let caption = ["NaN", "\"A dog\"", "-Infinity", "\"None\""][n];
+                format!("{{\"file_name\":\"{image}\",\"text\":{caption}}}\n")
+            }),
+            1,
+        ),
+        (
+            "metadata.jsonl",
             rows(|image, _| format!("{{\"file_name\":\"{image}\",\"text\":\"A dog\"}}\n")),
             4,
         ),

@@ -1,6 +1,6 @@
 //! `cutline caption`: images, each with its caption.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::search::{
     Attention, AttentionError, Captioner, EncoderInput, Preprocessor, SearchSettings, Strategy,
     WrittenCaption,
 };
+use crate::text::counted;
 use crate::training::TrainedRun;
 use crate::vision::image_io::{self, ImageReadError};
 
@@ -52,8 +53,8 @@ const BATCH: usize = 16;
 pub(super) struct Caption {
     #[command(flatten)]
     members: EnsembleArgs,
-    /// Images: JPEG, PNG, GIF, WebP, TIFF or BMP; a directory with all images in it and below; or `-` for names on
-    /// standard input, one per line
+    /// Images: JPEG, PNG, GIF, WebP, TIFF or BMP; a directory with all images in it and below; or `-` for names of
+    /// these on standard input, one per line
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// The backbone's weights, if the file has moved since `prepare`; repeat for the runs of --ensemble, in their order
@@ -66,10 +67,11 @@ pub(super) struct Caption {
     /// with --attention, `attention`: each `word` with its `weights`, row by row
     #[arg(long)]
     json: bool,
-    /// Also write each caption to a file beside its image: IMAGE.txt, or IMAGE.json with the object of --json
+    /// Also write each caption to a file beside its image: photo.txt for photo.jpg, or photo.json with the object of
+    /// --json. Images that have this file already are skipped
     #[arg(long, value_name = "FORMAT", value_enum)]
     write: Option<Sidecar>,
-    /// Replace files of --write that exist
+    /// Replace the files of --write that exist
     #[arg(long, requires = "write")]
     force: bool,
     #[command(flatten)]
@@ -99,7 +101,7 @@ impl Caption {
             captioner.check_attends().with_context(cannot)?;
         }
 
-        let paths = image_paths::expand(&self.images)?;
+        let paths = self.without_written(image_paths::expand(&self.images)?, context)?;
         let mut failed = 0;
         for paths in paths.chunks(batch_size(format, search.settings())) {
             let (images, errors) = read(paths, &captioner.preprocessor(), format);
@@ -139,14 +141,35 @@ impl Caption {
         }
     }
 
-    /// Writes the caption beside its image. An existing file may be a reference: it is replaced only by --force.
+    /// The images to caption with `--write`: those without a file beside them, which may be a reference, or all with
+    /// `--force`.
+    ///
+    /// # Errors
+    /// If a file could not be written.
+    fn without_written(&self, paths: Vec<PathBuf>, context: &Context) -> anyhow::Result<Vec<PathBuf>> {
+        let Some(sidecar) = self.write else {
+            return Ok(paths);
+        };
+        let is_written = |path: &PathBuf| !self.force && sidecar.of(path).exists();
+        let (written, left): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_written);
+        if let Some(first) = written.first() {
+            context.notice(&format!(
+                "skipped {} with a file of captions already, such as {}; replace these files with --force",
+                counted(written.len() as u64, "images"),
+                display_path(&sidecar.of(first))
+            ));
+        }
+        let mut directories = BTreeSet::new();
+        for path in &left {
+            if path.exists() && directories.insert(path.parent()) {
+                output::check(&sidecar.of(path))?;
+            }
+        }
+        Ok(left)
+    }
+
     fn write_beside(&self, captioned: &Captioned<'_>, sidecar: Sidecar) -> anyhow::Result<()> {
-        let path = captioned.image.path.with_extension(sidecar.extension());
-        anyhow::ensure!(
-            self.force || !path.exists(),
-            "{} exists; replace it with --force",
-            display_path(&path)
-        );
+        let path = sidecar.of(captioned.image.path);
         let content = match sidecar {
             Sidecar::Txt => format!("{}\n", best(captioned.captions).0),
             Sidecar::Json => json::line(&captioned.object())?,
@@ -241,11 +264,12 @@ enum Sidecar {
 }
 
 impl Sidecar {
-    fn extension(self) -> &'static str {
-        match self {
+    /// The path of an image's file.
+    fn of(self, image: &Path) -> PathBuf {
+        image.with_extension(match self {
             Self::Txt => "txt",
             Self::Json => "json",
-        }
+        })
     }
 }
 

@@ -58,7 +58,7 @@ enum CompareFormat {
 
 impl Compare {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        self.out.as_deref().map(output::check_directory).transpose()?;
+        self.out.as_deref().map(output::check).transpose()?;
         let comparison = self.comparison(context)?;
         match &self.out {
             Some(path) => output::write(path, self.render(&comparison, Paint::Plain)?.as_bytes()),

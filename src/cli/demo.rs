@@ -66,7 +66,7 @@ impl Demo {
 fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
     let paint = context.terminal.stdout.paint;
     context.notice("");
-    context.print(&format_figures(report, paint))?;
+    context.print(&format_figures(report, &context.terminal))?;
     for sample in some_captions(&report.captions) {
         let image = display_safe(&sample.image);
         context.print(&format!("\n{}\n", paint.text(Role::Quiet, &image)))?;

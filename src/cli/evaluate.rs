@@ -16,7 +16,7 @@ use super::optional_metrics::OptionalMetrics;
 use super::progress::Task;
 use super::score::{scores_table, write_results};
 use super::search::SearchArgs;
-use super::terminal::{Paint, Role, display_path, display_safe};
+use super::terminal::{Paint, Role, Terminal, display_path, display_safe};
 use super::tune_search::{self, SearchReport, tune};
 use super::{Context, choices, json, output};
 use crate::data::Split;
@@ -91,7 +91,7 @@ impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         // Check the path before the work, not after it.
         for path in [&self.out, &self.write_results].into_iter().flatten() {
-            output::check_directory(path)?;
+            output::check(path)?;
         }
         match self.tune_search {
             true => self.tune_search(context),
@@ -131,7 +131,7 @@ impl Evaluate {
         }
         let text = match self.json {
             true => json::pretty(&report)?,
-            false => format_report(&report, context.terminal.stdout.paint),
+            false => format_report(&report, &context.terminal),
         };
         context.print(&text)?;
         self.optional_metrics.notice_missing(context);
@@ -292,8 +292,9 @@ fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Scores, statistics, diagnosis and some captions.
-fn format_report(report: &Report, paint: Paint) -> String {
-    let mut text = format_figures(report, paint);
+fn format_report(report: &Report, terminal: &Terminal) -> String {
+    let paint = terminal.stdout.paint;
+    let mut text = format_figures(report, terminal);
     for sample in some_captions(&report.captions) {
         let _ = write!(
             text,
@@ -306,7 +307,8 @@ fn format_report(report: &Report, paint: Paint) -> String {
 }
 
 /// Scores, statistics and diagnosis.
-pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
+pub(super) fn format_figures(report: &Report, terminal: &Terminal) -> String {
+    let paint = terminal.stdout.paint;
     let EvaluationSummary {
         scores,
         intervals_95,
@@ -333,7 +335,8 @@ pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
     }
     if let Some(diagnosis) = &report.diagnosis {
         text.push('\n');
-        text.push_str(&format_diagnosis(diagnosis, paint));
+        let diagnosis = format_diagnosis(diagnosis, paint);
+        text.push_str(&terminal.wrap_for(terminal.stdout, &diagnosis));
     }
     text
 }

@@ -18,7 +18,7 @@ use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
 use crate::vision::features::extraction::{BatchPlan, ImageFile, for_each_batch};
 use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::store::StoreError;
-use crate::vision::preprocess::CropMode;
+use crate::vision::preprocess::{CropMode, PreprocessingKind};
 use crate::vision::weights::WeightFile;
 
 /// Extract CNN features of images to a .safetensors file
@@ -49,7 +49,12 @@ pub(super) struct Features {
     /// squash: resize the whole image; center: take the center crop [default: as the CNN was trained]
     #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>())]
     crop_mode: Option<CropMode>,
-    /// Output file
+    /// Values of the pixels that the CNN reads, for weights that were trained in another way than those of their names:
+    /// caffe (BGR minus the mean color), caffe_rgb, torchvision (mean and deviation), symmetric (-1 to 1) or
+    /// efficientnet_lite [default: by the weights]
+    #[arg(long, value_name = "NAME", value_parser = choices::named::<PreprocessingKind>())]
+    preprocessing: Option<PreprocessingKind>,
+    /// Output file; it is replaced if it exists
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -58,7 +63,7 @@ impl Features {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         // Check paths before the work, not after it.
         by_file_name(&self.images)?;
-        output::check_directory(&self.out)?;
+        output::check(&self.out)?;
         on_device!(context.open_device()?, |device| self.extract(device, context))?
     }
 
@@ -102,7 +107,9 @@ impl Features {
         let file = WeightFile::open(&self.weights)?;
         let extractor =
             FeatureExtractor::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
-        Ok(extractor.with_crop_mode(self.crop_mode))
+        Ok(extractor
+            .with_preprocessing(self.preprocessing)
+            .with_crop_mode(self.crop_mode))
     }
 }
 

@@ -9,30 +9,37 @@ use super::terminal::display_path;
 use crate::data::image_files;
 
 /// The images of the arguments: a directory stands for all images in it and below, `-` for the names on standard input,
-/// one on each line.
+/// one on each line, which may be of directories too.
 ///
 /// # Errors
 /// If a directory cannot be read or has no image, or standard input cannot be read.
 pub(super) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut images = Vec::new();
     for argument in arguments {
-        if argument == Path::new("-") {
-            for name in io::stdin().lines() {
-                let name = name.context("cannot read names from standard input")?;
-                images.extend((!name.is_empty()).then(|| PathBuf::from(name)));
+        if argument != Path::new("-") {
+            images.extend(images_at(argument)?);
+            continue;
+        }
+        for name in io::stdin().lines() {
+            let name = name.context("cannot read names from standard input")?;
+            if !name.is_empty() {
+                images.extend(images_at(Path::new(&name))?);
             }
-        } else if argument.is_dir() {
-            let found = image_files(argument)?;
-            ensure!(
-                !found.is_empty(),
-                "{}: no images in this directory or below; the extensions of images are jpg, png, webp, bmp, gif and tiff",
-                display_path(argument)
-            );
-            images.extend(found);
-        } else {
-            images.push(argument.clone());
         }
     }
     ensure!(!images.is_empty(), "standard input names no image");
+    Ok(images)
+}
+
+fn images_at(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let images = image_files(path)?;
+    ensure!(
+        !images.is_empty(),
+        "{}: no images in this directory or below; the extensions of images are jpg, png, webp, bmp, gif and tiff",
+        display_path(path)
+    );
     Ok(images)
 }

@@ -33,8 +33,10 @@ const MAX_FILE_BYTES: u64 = 4 << 30;
 #[command(after_long_help = r#"The files:
   references   {"image-1": ["a dog runs", "a brown dog is running"], ...}
                or COCO's annotations: {"annotations": [{"image_id": 7, "caption": "a dog runs"}, ...], ...}
+               or one of these for each split: {"val": {...}, "test": {...}}
   hypotheses   {"image-1": "a dog is running", ...}, each caption alone or as a list of one
                or COCO's results: [{"image_id": 7, "caption": "a dog is running"}, ...]
+               or these one per line, or any of the above under "results" or "predictions"
 
 Examples:
   cutline score --references refs.json --hypotheses hyps.json
@@ -70,10 +72,7 @@ pub(super) struct Score {
 
 impl Score {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        self.write_results
-            .as_deref()
-            .map(output::check_directory)
-            .transpose()?;
+        self.write_results.as_deref().map(output::check).transpose()?;
         let CaptionsFile(mut references) = read(&self.references)
             .hint(r#"references look like {"image-1": ["a dog runs", "a brown dog"]}"#)?;
         let hypotheses = read(&self.hypotheses)
@@ -85,7 +84,7 @@ impl Score {
         if self.subset {
             references.retain(|id, _| hypotheses.contains_key(id));
         }
-        check_ids(&references, &hypotheses)?;
+        self.check_ids(&references, &hypotheses)?;
         for notice in notices(&references, &hypotheses) {
             context.notice(&notice);
         }
@@ -110,6 +109,49 @@ impl Score {
         }
         context.print(&text)?;
         self.optional_metrics.notice_missing(context);
+        Ok(())
+    }
+
+    /// # Errors
+    /// If the files have different ids, or none.
+    fn check_ids(
+        &self,
+        references: &BTreeMap<String, Vec<String>>,
+        hypotheses: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        let without_hypothesis = references.keys().filter(|id| !hypotheses.contains_key(*id));
+        let without_references = hypotheses
+            .keys()
+            .filter(|id| references.get(*id).is_none_or(Vec::is_empty));
+        let faults: Vec<String> = [
+            missing_ids(
+                without_hypothesis.collect(),
+                references.len(),
+                "with references have no hypothesis",
+            ),
+            missing_ids(
+                without_references.collect(),
+                hypotheses.len(),
+                "with a hypothesis have no references",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if !faults.is_empty() {
+            let advice = match self.subset {
+                true => {
+                    "remove these hypotheses, or give references that have them: --subset only leaves out references"
+                }
+                false => {
+                    "give both files the same ids, or score only the images with a hypothesis (--subset)"
+                }
+            };
+            bail!("{}; {advice}", faults.join("; "));
+        }
+        if hypotheses.is_empty() {
+            bail!("both files are empty; there is nothing to score");
+        }
         Ok(())
     }
 
@@ -259,41 +301,6 @@ fn notices(references: &BTreeMap<String, Vec<String>>, hypotheses: &BTreeMap<Str
     ))
     .chain(single)
     .collect()
-}
-
-fn check_ids(
-    references: &BTreeMap<String, Vec<String>>,
-    hypotheses: &BTreeMap<String, String>,
-) -> anyhow::Result<()> {
-    let without_hypothesis = references.keys().filter(|id| !hypotheses.contains_key(*id));
-    let without_references = hypotheses
-        .keys()
-        .filter(|id| references.get(*id).is_none_or(Vec::is_empty));
-    let faults: Vec<String> = [
-        missing_ids(
-            without_hypothesis.collect(),
-            references.len(),
-            "with references have no hypothesis",
-        ),
-        missing_ids(
-            without_references.collect(),
-            hypotheses.len(),
-            "with a hypothesis have no references",
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if !faults.is_empty() {
-        bail!(
-            "{}; give both files the same ids, or score only the images with a hypothesis (--subset)",
-            faults.join("; ")
-        );
-    }
-    if hypotheses.is_empty() {
-        bail!("both files are empty; there is nothing to score");
-    }
-    Ok(())
 }
 
 fn missing_ids(ids: Vec<&String>, of: usize, problem: &str) -> Option<String> {

@@ -20,6 +20,11 @@ use crate::text::counted;
 use crate::training::presets::Preset;
 use crate::training::{ChangeError, Changes, Outcome, RunConfig, RunSettings, TrainingRun};
 
+/// What follows from a dataset without features.
+pub(super) const SMALL_CNN_FOLLOWS: &str = "the dataset has no features of a published CNN, so a small CNN is trained from \
+     scratch with the decoder, which takes many more images to learn from; for features, prepare it again with \
+     --backbone and --weights";
+
 /// Train a decoder on a dataset; the run is saved in `checkpoints/RUN`
 ///
 /// Settings are resolved in order: defaults, --preset, --config, then --decoder and --set. Unknown keys are errors.
@@ -101,6 +106,9 @@ impl Train {
             (None, Some(run)) => TrainingRun::resume(run, Changes::default())?,
             (None, None) => self.start(context)?,
         };
+        if run.lacks_features() {
+            context.notice(SMALL_CNN_FOLLOWS);
+        }
         if self.detach {
             // A new run has its settings in config.toml already.
             let sets: &[Assignment] = if self.resume.is_some() { &self.set } else { &[] };
@@ -237,7 +245,7 @@ fn follow_on<D: Backend>(device: &Opened<D>, run: TrainingRun, context: &Context
 }
 
 fn heading(run: &TrainingRun) -> String {
-    let (data, settings) = (run.data(), &run.record().settings);
+    let (data, settings) = (run.data(), run.settings());
     let scst = match settings.training.scst.epochs {
         0 => String::new(),
         epochs => format!(" and {epochs} of SCST"),

@@ -13,6 +13,7 @@ use super::error::DatasetError;
 use super::index::is_image_name;
 use super::split;
 use crate::files::ConfinedPath;
+use crate::text::json_of_python;
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -290,7 +291,7 @@ impl Shard<'_> {
         }
         let sample = samples.by_key.entry(key.to_owned()).or_default();
         match extension.as_str() {
-            "json" => match serde_json::from_slice(&bytes) {
+            "json" => match json_of_python(&bytes) {
                 Ok(metadata) => sample.metadata = Some(metadata),
                 Err(_) => return Ok(false),
             },

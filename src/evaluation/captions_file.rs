@@ -1,20 +1,40 @@
-//! JSON files of captions, as coco-caption and pycocoevalcap take them.
+//! JSON files of captions, as coco-caption, pycocoevalcap and programs for captioning write them.
 //!
 //! ```text
 //! {"id": "a dog runs"}                                      one caption per image
 //! {"id": ["a dog runs", "a brown dog"]}                     a list per image
 //! [{"image_id": 7, "caption": "a dog runs"}]                COCO's results
 //! {"annotations": [{"image_id": 7, "caption": "..."}], ...} COCO's annotations
+//! {"predictions": {"id": "a dog runs"}, ...}                any of these under a known key
+//! {"val": {"id": "..."}, "test": {"id": "..."}}             any of these for each split
+//! {"image_id": 7, "caption": "a dog runs"}                  an object on each line
 //! ```
 //!
-//! A caption that is `null` is empty. Ids are text; numbers are written out.
+//! A caption that is missing (`null`, `NaN`, `"None"`) is empty. Ids are text; numbers are written out, and `42.0` is 42.
 
+use crate::data::Split;
+use crate::text::{is_missing, with_nulls};
 use encoding_rs::UTF_8;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Keys of captions in a file that holds something else too.
+const WRAPPERS: [&str; 7] = [
+    "annotations",
+    "results",
+    "predictions",
+    "hypotheses",
+    "references",
+    "captions",
+    "data",
+];
+/// Keys of an image in an entry, the first one that is there.
+const IMAGE_KEYS: [&str; 6] = ["image_id", "img_id", "image", "file_name", "filename", "id"];
+/// Keys of its caption or captions.
+const CAPTION_KEYS: [&str; 6] = ["caption", "captions", "text", "raw", "prediction", "hypothesis"];
 
 /// Why a file holds no captions by id.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +48,8 @@ pub enum CaptionsFileError {
         "entry {number} of the list has no `{key}`; an entry is {{\"image_id\": 7, \"caption\": \"a dog runs\"}}"
     )]
     Entry { number: usize, key: &'static str },
+    #[error("the id `{id}` appears twice")]
+    Twice { id: String },
     #[error("the captions of `{id}` are neither text nor a list of texts")]
     Captions { id: String },
     #[error("the image `{id}` has {count} captions; a hypothesis is one caption per image")]
@@ -45,22 +67,14 @@ impl CaptionsFile {
     /// If the text is not JSON or has another form.
     pub fn parse(bytes: &[u8]) -> Result<Self, CaptionsFileError> {
         let (text, ..) = UTF_8.decode(bytes);
-        match text.trim_start().chars().next() {
-            Some('[') => from_entries(&serde_json::from_str::<Vec<Value>>(&text)?),
-            Some('{') => {
-                let UniqueKeys(object) = serde_json::from_str(&text)?;
-                match object.get("annotations") {
-                    Some(Value::Array(entries)) if entries.iter().all(Value::is_object) => {
-                        from_entries(entries)
-                    }
-                    _ => from_object(object),
-                }
-            }
-            _ => {
-                Err(serde_json::from_str::<Value>(&text)
-                    .map_or_else(Into::into, |_| CaptionsFileError::Shape))
-            }
-        }
+        let parsed = parse(&text).or_else(|error| {
+            let without_words = with_nulls(text.as_bytes());
+            let text = without_words.and_then(|bytes| String::from_utf8(bytes).ok());
+            text.map_or(Err(error), |text| parse(&text))
+        });
+        let mut captions = BTreeMap::new();
+        collect(parsed?, &mut captions)?;
+        Ok(Self(captions))
     }
 
     /// One caption per image.
@@ -79,39 +93,107 @@ impl CaptionsFile {
     }
 }
 
-fn from_entries(entries: &[Value]) -> Result<CaptionsFile, CaptionsFileError> {
-    let mut captions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (number, entry) in (1..).zip(entries) {
-        let missing = |key| move || CaptionsFileError::Entry { number, key };
-        let id = entry
-            .get("image_id")
-            .and_then(id_text)
-            .ok_or_else(missing("image_id"))?;
-        let caption = entry
-            .get("caption")
-            .and_then(caption_text)
-            .ok_or_else(missing("caption"))?;
-        captions.entry(id).or_default().push(caption);
-    }
-    Ok(CaptionsFile(captions))
+type CaptionsById = BTreeMap<String, Vec<String>>;
+
+/// One value, or several as a list: an object on each line.
+fn parse(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
+        .map(|UniqueKeys(value)| value)
+        .or_else(|error| {
+            let lines = serde_json::Deserializer::from_str(text).into_iter::<UniqueKeys>();
+            let lines: Result<Vec<Value>, _> =
+                lines.map(|line| line.map(|UniqueKeys(value)| value)).collect();
+            match lines {
+                Ok(lines) if lines.len() > 1 => Ok(Value::Array(lines)),
+                _ => Err(error),
+            }
+        })
 }
 
-fn from_object(object: BTreeMap<String, Value>) -> Result<CaptionsFile, CaptionsFileError> {
-    let captions = |(id, value): (String, Value)| {
-        let captions = match &value {
-            Value::Array(captions) => captions.iter().map(caption_in_list).collect(),
-            caption => caption_text(caption).map(|caption| vec![caption]),
-        };
-        match captions {
-            Some(captions) => Ok((id, captions)),
-            None => Err(CaptionsFileError::Captions { id }),
-        }
+/// Adds the captions of a file, or of a part of it.
+fn collect(value: Value, captions: &mut CaptionsById) -> Result<(), CaptionsFileError> {
+    let mut object = match value {
+        Value::Array(entries) => return collect_entries(&entries, captions),
+        Value::Object(object) => object,
+        _ => return Err(CaptionsFileError::Shape),
     };
+    let wrapper = WRAPPERS
+        .into_iter()
+        .find(|key| object.get(*key).is_some_and(is_nested));
+    if let Some(inner) = wrapper.and_then(|key| object.remove(key)) {
+        return collect(inner, captions);
+    }
+    let is_split = |(name, value): (&String, &Value)| match value {
+        Value::Object(_) => is_nested(value),
+        _ => name.parse::<Split>().is_ok() && is_nested(value),
+    };
+    if !object.is_empty() && object.iter().all(is_split) {
+        return object.into_iter().try_for_each(|(_, inner)| {
+            let mut part = CaptionsById::new();
+            collect(inner, &mut part)?;
+            part.into_iter()
+                .try_for_each(|(id, texts)| insert(captions, id, texts))
+        });
+    }
     object
         .into_iter()
-        .map(captions)
-        .collect::<Result<_, _>>()
-        .map(CaptionsFile)
+        .try_for_each(|(id, value)| match texts(&value) {
+            Some(texts) => insert(captions, plain_id(&id).to_owned(), texts),
+            None => Err(CaptionsFileError::Captions { id }),
+        })
+}
+
+/// Whether these are captions of several images: a map, but no entry, or a list of entries.
+fn is_nested(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => first_of(object, &CAPTION_KEYS).and_then(texts).is_none(),
+        Value::Array(entries) => entries.iter().all(|entry| {
+            entry
+                .as_object()
+                .is_some_and(|entry| first_of(entry, &IMAGE_KEYS).is_some())
+        }),
+        _ => false,
+    }
+}
+
+fn insert(captions: &mut CaptionsById, id: String, texts: Vec<String>) -> Result<(), CaptionsFileError> {
+    match captions.contains_key(&id) {
+        true => Err(CaptionsFileError::Twice { id }),
+        false => {
+            captions.insert(id, texts);
+            Ok(())
+        }
+    }
+}
+
+fn collect_entries(entries: &[Value], captions: &mut CaptionsById) -> Result<(), CaptionsFileError> {
+    for (number, entry) in (1..).zip(entries) {
+        let missing = |key| move || CaptionsFileError::Entry { number, key };
+        let entry = entry.as_object().ok_or_else(missing("image_id"))?;
+        let id = first_of(entry, &IMAGE_KEYS)
+            .and_then(id_text)
+            .ok_or_else(missing("image_id"))?;
+        let texts = first_of(entry, &CAPTION_KEYS)
+            .and_then(texts)
+            .ok_or_else(missing("caption"))?;
+        captions.entry(id).or_default().extend(texts);
+    }
+    Ok(())
+}
+
+fn first_of<'v>(object: &'v Map<String, Value>, keys: &[&str]) -> Option<&'v Value> {
+    keys.iter().find_map(|key| object.get(*key))
+}
+
+/// The captions of an image: a text, a list, or an entry that holds these.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(captions) => captions.iter().map(caption_in_list).collect(),
+        Value::Object(entry) => first_of(entry, &CAPTION_KEYS)
+            .filter(|value| !value.is_object())
+            .and_then(texts),
+        caption => caption_text(caption).map(|caption| vec![caption]),
+    }
 }
 
 /// pycocoevalcap's tokenizer takes lists of `{"caption": "a dog runs"}` too.
@@ -121,6 +203,7 @@ fn caption_in_list(value: &Value) -> Option<String> {
 
 fn caption_text(value: &Value) -> Option<String> {
     match value {
+        Value::String(caption) if is_missing(caption) => Some(String::new()),
         Value::String(caption) => Some(caption.clone()),
         Value::Null => Some(String::new()),
         _ => None,
@@ -129,39 +212,79 @@ fn caption_text(value: &Value) -> Option<String> {
 
 fn id_text(value: &Value) -> Option<String> {
     match value {
-        Value::String(id) => Some(id.clone()),
-        Value::Number(id) => Some(id.to_string()),
+        Value::String(id) => Some(plain_id(id).to_owned()),
+        Value::Number(id) => Some(plain_id(&id.to_string()).to_owned()),
         _ => None,
     }
 }
 
-/// A JSON object with unique keys; serde alone would silently keep the last of two equal keys.
-struct UniqueKeys(BTreeMap<String, Value>);
+/// The id without the fraction that pandas gives to numbers: `42` for `42.0`.
+fn plain_id(id: &str) -> &str {
+    match id.strip_suffix(".0") {
+        Some(number) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => number,
+        _ => id,
+    }
+}
+
+/// A JSON value whose objects have unique keys; serde alone would silently keep the last of two equal keys.
+struct UniqueKeys(Value);
 
 impl<'de> Deserialize<'de> for UniqueKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(UniqueKeysVisitor)
+        deserializer.deserialize_any(UniqueKeysVisitor).map(Self)
     }
 }
 
 struct UniqueKeysVisitor;
 
 impl<'de> Visitor<'de> for UniqueKeysVisitor {
-    type Value = UniqueKeys;
+    type Value = Value;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an object with one entry for each id")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueKeys, A::Error> {
-        let mut entries = BTreeMap::new();
-        while let Some((id, value)) = map.next_entry::<String, Value>()? {
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(UniqueKeys(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries = Map::new();
+        while let Some((id, UniqueKeys(value))) = map.next_entry::<String, UniqueKeys>()? {
             if entries.contains_key(&id) {
                 return Err(A::Error::custom(format_args!("the id `{id}` appears twice")));
             }
             entries.insert(id, value);
         }
-        Ok(UniqueKeys(entries))
+        Ok(entries.into())
     }
 }
 
@@ -212,6 +335,15 @@ mod tests {
             r#"[{"image_id": 7, "caption": "a dog"}]"#,
             r#"[{"image_id": "7", "caption": "a dog"}]"#,
             r#"{"info": {}, "images": [{"id": 7}], "annotations": [{"id": 1, "image_id": 7, "caption": "a dog"}]}"#,
+            r#"{"results": [{"image_id": 7, "caption": "a dog"}]}"#,
+            r#"{"model": "lstm", "predictions": {"7": "a dog"}}"#,
+            r#"{"predictions": {"val": {"7": ["a dog"]}}}"#,
+            r#"{"test": {"7": "a dog"}, "val": {}}"#,
+            r#"{"val": [{"image_id": 7, "caption": "a dog"}], "test": []}"#,
+            r#"{"7": {"caption": "a dog"}}"#,
+            r#"{"7.0": "a dog"}"#,
+            r#"[{"image_id": 7.0, "caption": "a dog"}]"#,
+            r#"[{"image": "7", "captions": ["a dog"]}]"#,
         ] {
             assert_eq!(parsed(text), one, "{text}");
         }
@@ -223,14 +355,41 @@ mod tests {
     }
 
     #[test]
-    fn null_is_an_empty_caption() {
-        assert_eq!(parsed(r#"{"a": null, "b": ["x", null]}"#)["a"], [""]);
+    fn lines_of_objects_are_entries() {
+        let lines = "{\"image_id\": 0.0, \"caption\": \"x\"}\n{\"image_id\": 1, \"caption\": NaN}\n";
+        assert_eq!(
+            parsed(lines),
+            [
+                ("0".to_owned(), vec!["x".to_owned()]),
+                ("1".to_owned(), vec![String::new()])
+            ]
+            .into()
+        );
+    }
+
+    #[test]
+    fn missing_captions_are_empty() {
+        let captions =
+            parsed(r#"{"a": null, "b": ["NaN there", null], "c": NaN, "d": "None", "e": [-Infinity]}"#);
+        assert_eq!(captions["b"], ["NaN there", ""]);
+        for id in ["a", "c", "d", "e"] {
+            assert_eq!(captions[id], [""], "{id}");
+        }
     }
 
     #[test]
     fn faulty_files_are_rejected_with_the_place() {
         for (text, fault) in [
             (r#"{"a": "x", "a": "y"}"#, "the id `a` appears twice"),
+            (
+                r#"{"predictions": {"a": "x", "a": "y"}}"#,
+                "the id `a` appears twice",
+            ),
+            (r#"{"7": "x", "7.0": "y"}"#, "the id `7` appears twice"),
+            (
+                r#"{"train": {"a": "x"}, "val": {"a": "y"}}"#,
+                "the id `a` appears twice",
+            ),
             (r#"[{"image_id": 1}]"#, "entry 1 of the list has no `caption`"),
             (
                 r#"[{"image_id": 1, "caption": "x"}, {"caption": "y"}]"#,

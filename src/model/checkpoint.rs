@@ -33,7 +33,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// Not a checkpoint, or not all of one.
-    #[error("{}: not a complete checkpoint: {why}; evaluate and caption can use the other one of the run (--checkpoint best or latest), training must start from the beginning", path.display())]
+    #[error("{}: not a complete checkpoint: {why}; evaluate and caption can use the other one of the run (--checkpoint best or latest)", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -180,6 +180,9 @@ impl Checkpoint {
         let file = path.open().map_err(io)?;
         // SAFETY: the mapping is read-only, and checkpoints are replaced by renaming, never changed in place.
         let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+        if bytes.is_empty() {
+            return Err(damaged("it is empty (0 bytes)".into()));
+        }
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
         SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let header = metadata

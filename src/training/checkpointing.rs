@@ -2,9 +2,10 @@
 
 use super::callback::{Callback, Retry};
 use super::error::TrainingError;
-use super::trainer::Trainer;
+use super::state::{Best, TrainState};
+use super::trainer::{Trainer, optimizer};
 use crate::files::ConfinedPath;
-use crate::jobs::{CheckpointSaved, Event};
+use crate::jobs::{CheckpointSaved, DevEvaluation, Event};
 use crate::model::{Checkpoint, NamedMatrix, save};
 use crate::nn::{Backend, DeviceResult, Moments};
 use std::time::Instant;
@@ -35,7 +36,7 @@ impl<D: Backend> Trainer<'_, D> {
     /// Restores weights, optimizer moments and state from a checkpoint.
     ///
     /// # Errors
-    /// If the checkpoint is damaged, or belongs to another model.
+    /// If the checkpoint is damaged, belongs to another model, or has no state, as `best`.
     pub fn resume(&mut self, path: impl Into<ConfinedPath>) -> Result<(), TrainingError> {
         let path = path.into();
         let checkpoint = Checkpoint::open(&path)?;
@@ -49,6 +50,30 @@ impl<D: Backend> Trainer<'_, D> {
         let changes = std::mem::take(&mut self.state.changes);
         self.change(changes)?;
         self.restore_moments(&checkpoint)
+    }
+
+    /// Restores the weights of the checkpoint `best` and starts after the epoch of its evaluation, with new moments.
+    ///
+    /// # Errors
+    /// If the checkpoint is damaged, or belongs to another model.
+    pub fn resume_best(
+        &mut self,
+        path: impl Into<ConfinedPath>,
+        evaluation: &DevEvaluation,
+    ) -> Result<(), TrainingError> {
+        Checkpoint::open(path)?.restore(&mut self.model)?;
+        (self.adam, self.ema) = optimizer(&self.settings, &self.model).map_err(TrainingError::device)?;
+        self.state = TrainState {
+            epoch: evaluation.epoch + 1,
+            step: evaluation.step,
+            best: Some(Best {
+                value: self.settings.training.monitor.value(evaluation),
+                dev_loss: evaluation.dev_loss,
+                epoch: evaluation.epoch,
+            }),
+            ..TrainState::default()
+        };
+        Ok(())
     }
 
     fn restore_moments(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainingError> {

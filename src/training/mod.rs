@@ -30,7 +30,7 @@ pub use checkpointing::Checkpoints;
 pub use data::{DevSplit, EncodedCaption, EncodedSplit};
 pub use error::TrainingError;
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
-pub use run::{RunError, TrainingRun};
+pub use run::{RunError, TrainingRun, lacks_features};
 pub use run_config::{DataRecord, RecordError, RunConfig};
 pub use run_ensemble::RunEnsemble;
 pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, TrainingSettings};

@@ -11,14 +11,15 @@ use super::settings_table::OutOfRange;
 use super::state::TrainState;
 use super::trained_run::dataset_of;
 use super::trainer::Trainer;
-use crate::data::{Dataset, DatasetError, Image, Split};
+use crate::data::{Dataset, DatasetError, Format, Image, Split};
 use crate::files::ConfinedPath;
 use crate::jobs::{
-    ControlCommand, Directive, DirectoryError, EndReason, Event, FileError, JobInfo, JobKind, Lock,
-    LockError, Record, Rejected, RunDirectory, Session, SessionError, StopFlag, summarize_end,
+    ControlCommand, DevEvaluation, Directive, DirectoryError, EndReason, Event, FileError, JobInfo, JobKind,
+    Lock, LockError, Record, Rejected, RunDirectory, Session, SessionError, StopFlag, read_events,
+    summarize_end,
 };
 use crate::model::build::{BuildError, ChosenEncoder, augmentations};
-use crate::model::{CheckpointError, ImageInputs};
+use crate::model::{Checkpoint, CheckpointError, ImageInputs, feature_directories};
 use crate::nn::Backend;
 use crate::nn::cpu::partitions::set_partitions;
 use crate::nn::device::Opened;
@@ -56,9 +57,23 @@ pub enum RunError {
     )]
     OtherData { directory: PathBuf, run: String },
     #[error(
-        "{}: run `{run}` has lost its latest checkpoint, and without it would begin at epoch 1 and overwrite the best one; put the file back, or start a new run", path.display()
+        "{}: run `{run}` has lost its latest checkpoint, and without it would begin at epoch 1 and overwrite the best one; put the file back, or {}", latest.display(), go_on_from_best(best, latest)
     )]
-    NoLatest { path: PathBuf, run: String },
+    NoLatest {
+        latest: PathBuf,
+        run: String,
+        best: PathBuf,
+    },
+    #[error(
+        "{error}; the best checkpoint of run `{run}` is whole; put the latest one back, or {}",
+        go_on_from_best(best, latest)
+    )]
+    LatestUnusable {
+        error: TrainingError,
+        latest: PathBuf,
+        run: String,
+        best: PathBuf,
+    },
     #[error(
         "the dataset no longer has the features `{name}` that the run is trained on; put their directory back, or extract them again: cutline prepare {source_path} --name {dataset} --backbone {backbone} --weights {weights}, with the other flags as they were"
     )]
@@ -75,6 +90,15 @@ pub enum RunError {
     Session(#[from] SessionError),
     #[error("{}: {source}; check permissions and free space", path.display())]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// How a training goes on without `latest`.
+fn go_on_from_best(best: &Path, latest: &Path) -> String {
+    format!(
+        "train on from the best one: cp {} {}, and resume; or start a new run",
+        best.display(),
+        latest.display()
+    )
 }
 
 /// A training in its run directory, ready to start.
@@ -182,7 +206,8 @@ impl TrainingRun {
         );
         if !directory.latest().exists() && (has_saved || directory.best().exists()) {
             return Err(RunError::NoLatest {
-                path: directory.latest().into(),
+                latest: directory.latest().into(),
+                best: directory.best().into(),
                 run: directory.name(),
             });
         }
@@ -216,6 +241,34 @@ impl TrainingRun {
     /// The run's `config.toml`.
     pub fn record(&self) -> &RunConfig {
         &self.setup.record
+    }
+
+    /// The settings that the training goes on with: those of the record with all changes since.
+    pub fn settings(&self) -> RunSettings {
+        let saved = Checkpoint::open(self.setup.directory.latest())
+            .ok()
+            .and_then(|latest| {
+                let state: TrainState = serde_json::from_value(latest.training().clone()).ok()?;
+                Some(state.changes)
+            });
+        let settings = self.setup.record.settings.clone();
+        saved
+            .iter()
+            .chain([&self.setup.changes])
+            .fold(settings, |settings, changes| {
+                changes.apply_to(&settings).unwrap_or(settings)
+            })
+    }
+
+    /// Whether a small CNN is trained because the dataset has no features, though it is not the built-in one.
+    pub fn lacks_features(&self) -> bool {
+        let RunSetup {
+            encoder,
+            dataset,
+            data,
+            ..
+        } = &self.setup;
+        encoder.features.is_none() && lacks_features(dataset, data)
     }
 
     /// Name of the feature store; `None` if the run trains a small CNN.
@@ -391,10 +444,55 @@ impl RunSetup {
         };
         let mut trainer = Trainer::new(settings, vocabulary, train, dev, checkpoints, model)?;
         if is_resumed {
-            trainer.resume(self.directory.latest())?;
+            self.restore(&mut trainer)?;
         }
         trainer.change(self.changes.clone())?;
         Ok(trainer)
+    }
+}
+
+impl RunSetup {
+    /// Restores `latest`, which may be a copy of `best` that a user made to train on from it.
+    fn restore<D: Backend>(&self, trainer: &mut Trainer<'_, D>) -> Result<(), RunError> {
+        let (latest, best) = (self.directory.latest(), self.directory.best());
+        let has_state = |checkpoint: &Checkpoint| !checkpoint.training().is_null();
+        let restored = match Checkpoint::open(&latest) {
+            Ok(checkpoint) if !has_state(&checkpoint) => {
+                let evaluation = self.best_evaluation()?.ok_or_else(|| TrainingError::State {
+                    path: (&latest).into(),
+                    why: "it has weights only, and the log has no evaluation of them".into(),
+                })?;
+                trainer.resume_best(&latest, &evaluation)
+            }
+            _ => trainer.resume(&latest),
+        };
+        restored.map_err(|error| match Checkpoint::open(&best) {
+            Ok(_) if matches!(error, TrainingError::Checkpoint(_) | TrainingError::State { .. }) => {
+                RunError::LatestUnusable {
+                    error,
+                    latest: (&latest).into(),
+                    best: (&best).into(),
+                    run: self.directory.name(),
+                }
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// The last evaluation that was the best so far: that of the checkpoint `best`.
+    fn best_evaluation(&self) -> Result<Option<DevEvaluation>, RunError> {
+        let events = self.directory.job().events();
+        let log = read_events(&events)
+            .map_err(FileError::at(events))
+            .map_err(SessionError::from)?;
+        Ok(log
+            .records
+            .into_iter()
+            .rev()
+            .find_map(|record| match record.event {
+                Event::Evaluation(evaluation) if evaluation.best => Some(*evaluation),
+                _ => None,
+            }))
     }
 }
 
@@ -423,6 +521,11 @@ fn features_gone(error: BuildError, record: &RunConfig, data: &Dataset) -> RunEr
             .map_or("FILE".into(), |path| path.display().to_string()),
         name,
     }
+}
+
+/// Whether a dataset has no features that it would need for a published CNN. The images of the built-in one are small.
+pub fn lacks_features(dataset: &ConfinedPath, data: &Dataset) -> bool {
+    data.manifest.source.format != Format::Scenes && feature_directories(dataset).is_empty()
 }
 
 fn take_lock(directory: &RunDirectory) -> Result<Lock, RunError> {

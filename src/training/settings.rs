@@ -184,12 +184,17 @@ impl Monitor {
     /// A message that the dev loss decides instead of the metric.
     pub(super) fn tie_message(self, evaluation: &DevEvaluation) -> String {
         let (name, value) = match self {
-            Self::Metric(metric) => (metric.label(), self.value(evaluation)),
+            Self::Metric(metric) => (metric.label(), evaluation.scores.score(metric)),
             Self::Loss => ("loss", evaluation.dev_loss),
         };
+        let tie = match self {
+            Self::Metric(_) if value < MIN_SCORE => {
+                format!("{value:.4}, which counts as 0 as all below {MIN_SCORE}, as in the best epoch so far")
+            }
+            _ => format!("{value:.4}, exactly as in the best epoch so far"),
+        };
         format!(
-            "the dev {name} is {value:.4}, the same as in the best epoch so far: among epochs of the same {name}, the \
-             one with the lowest dev loss is the best"
+            "the dev {name} is {tie}: among epochs of the same {name}, the one with the lowest dev loss is the best"
         )
     }
 }

@@ -5,7 +5,7 @@ use crate::config::AutoOr;
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
 use crate::jobs::{CheckpointSaved, ControlCommand, DevEvaluation, Event, SessionError, Trigger};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Scores};
 use crate::model::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, random_stream};
@@ -222,6 +222,23 @@ fn every_decoder_learns_captions() {
         assert_eq!(best.spec(), trainer.model.spec());
         best.model(&Cpu::default()).unwrap();
     }
+}
+
+#[test]
+fn message_on_a_tie_says_the_tolerance() {
+    let message = |score| {
+        Monitor::Metric(Metric::CIDER_D).tie_message(&DevEvaluation {
+            epoch: 1,
+            step: 9,
+            train_loss: 3.5,
+            dev_loss: 3.25,
+            scores: Scores::from_iter([(Metric::CIDER_D, score)]),
+            best: true,
+            trigger: Trigger::EpochEnd,
+        })
+    };
+    assert!(message(0.0032).starts_with("the dev CIDEr-D is 0.0032, which counts as 0 as all below 0.01, "));
+    assert!(message(0.25).starts_with("the dev CIDEr-D is 0.2500, exactly as in the best epoch so far: "));
 }
 
 #[test]

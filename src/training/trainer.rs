@@ -478,7 +478,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
 }
 
 /// A new optimizer, and a moving average if the settings ask for one.
-fn optimizer<D: Backend>(
+pub(super) fn optimizer<D: Backend>(
     settings: &RunSettings,
     model: &Model<D>,
 ) -> DeviceResult<D, (Adam<D>, Option<Ema<D>>)> {

@@ -7,7 +7,7 @@ use image::RgbImage;
 use image::imageops::{self, FilterType};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+use strum::{Display, EnumIter, EnumString, IntoEnumIterator, IntoStaticStr, VariantNames};
 
 /// The preprocessing of images to pixels `[size, size, 3]`, channels last. Each backbone has its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,44 @@ pub enum CropMode {
 
 impl Named for CropMode {
     const KIND: &'static str = "crop mode";
+}
+
+/// The preprocessing of published weights, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
+pub enum PreprocessingKind {
+    /// [`Preprocessing::caffe`]
+    Caffe,
+    /// [`Preprocessing::caffe_rgb`]
+    CaffeRgb,
+    /// [`Preprocessing::torchvision`]
+    Torchvision,
+    /// [`Preprocessing::symmetric`]
+    Symmetric,
+    /// [`Preprocessing::efficientnet_lite`]
+    EfficientnetLite,
+}
+
+impl Named for PreprocessingKind {
+    const KIND: &'static str = "preprocessing";
+}
+
+impl PreprocessingKind {
+    /// For images of this size.
+    pub fn at(self, size: u32) -> Preprocessing {
+        match self {
+            Self::Caffe => Preprocessing::caffe(size),
+            Self::CaffeRgb => Preprocessing::caffe_rgb(size),
+            Self::Torchvision => Preprocessing::torchvision(size),
+            Self::Symmetric => Preprocessing::symmetric(size),
+            Self::EfficientnetLite => Preprocessing::efficientnet_lite(size),
+        }
+    }
+
+    /// The one with the same values of pixels, whatever its resizing.
+    pub fn of(preprocessing: &Preprocessing) -> Option<Self> {
+        Self::iter().find(|kind| kind.at(preprocessing.size).has_values_of(preprocessing))
+    }
 }
 
 /// The resizing of an image to a square. An image of exactly the square's size is not changed.
@@ -145,6 +183,25 @@ impl Preprocessing {
             channel_order: ChannelOrder::Rgb,
             normalization: Normalization { scale, mean, std },
             augmentation: Augmentation::None,
+        }
+    }
+
+    /// Whether the pixels of a square get the same values.
+    pub(crate) fn has_values_of(&self, other: &Self) -> bool {
+        (self.channel_order, self.normalization) == (other.channel_order, other.normalization)
+    }
+
+    /// The same preprocessing with the pixels' values of another one.
+    pub fn with_values_of(self, kind: PreprocessingKind) -> Self {
+        let Self {
+            channel_order,
+            normalization,
+            ..
+        } = kind.at(self.size);
+        Self {
+            channel_order,
+            normalization,
+            ..self
         }
     }
 
@@ -483,6 +540,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn chosen_preprocessing_keeps_the_resizing() {
+        for kind in PreprocessingKind::iter() {
+            let chosen = Preprocessing::torchvision(224).with_values_of(kind);
+            assert_eq!(chosen.resize, Resize::ShorterSide(256));
+            assert_eq!(PreprocessingKind::of(&chosen), Some(kind));
+        }
+        assert_eq!("caffe_rgb".parse(), Ok(PreprocessingKind::CaffeRgb));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `train --resume` accepts, and that a refused resume changes nothing.
 
-use super::support::{Workspace, text, train, words};
+use super::support::{Workspace, err, text, train, words};
 use super::{state, weights};
 use std::fs;
 
@@ -40,8 +40,57 @@ fn run_without_latest_keeps_its_best() {
     assert_eq!(state(&workspace, "lost"), "complete");
 
     fs::write(run.latest().as_path(), "").unwrap();
-    workspace.fails(&resume("lost", &LONGER));
+    let error = workspace.fails(&resume("lost", &LONGER));
+    for part in [
+        "it is empty (0 bytes)",
+        "the best checkpoint of run `lost` is whole",
+        "train on from the best one: cp ",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
     assert_eq!(state(&workspace, "lost"), "complete");
+
+    // As the message says.
+    fs::copy(run.best().as_path(), run.latest().as_path()).unwrap();
+    workspace.succeeds(&resume("lost", &LONGER));
+    assert_eq!(state(&workspace, "lost"), "complete");
+    let log = fs::read_to_string(run.job().events().as_path()).unwrap();
+    let last_start = log.lines().rfind(|line| line.contains("\"start\"")).unwrap();
+    let steps = |line: &str| line.split("\"step\":").nth(1).map(|rest| rest.starts_with('0'));
+    assert_eq!(steps(last_start), Some(false), "{last_start}");
+}
+
+#[test]
+fn latest_of_another_network_is_named() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("own", 1);
+    let run = workspace.run_directory("own");
+    let whole = fs::read(run.latest().as_path()).unwrap();
+    let cut = &whole[..whole.len() - 100];
+    let mut other = whole.clone();
+    let name = whole.windows(9).position(|name| name == b"exp_avg_s").unwrap();
+    other[name] = b'X';
+    for damaged in [cut, &other] {
+        fs::write(run.latest().as_path(), damaged).unwrap();
+        let error = workspace.fails(&resume("own", &LONGER));
+        assert!(
+            error.contains("the best checkpoint of run `own` is whole"),
+            "{error}"
+        );
+    }
+    fs::write(run.latest().as_path(), whole).unwrap();
+    workspace.succeeds(&resume("own", &LONGER));
+}
+
+#[test]
+fn heading_has_the_changed_settings() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("longer", 1);
+    for (more, epochs) in [(&LONGER[..], "2 epochs"), (&[], "2 epochs")] {
+        let output = workspace.run(&resume("longer", more));
+        let heading = err(&output);
+        assert!(heading.contains(epochs), "{heading}");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Features: foreign weights, and the `features` command.
 
 use super::{Workspace, text, weights};
+use cutline::vision::features::extractor::FeatureExtractor;
 use cutline::vision::features::store::{FeatureStore, read_weights_path};
+use cutline::vision::weights::WeightFile;
+use dfdx::prelude::Cpu;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use std::fs;
@@ -29,6 +32,71 @@ fn foreign_weights_are_rejected_before_writing() {
         "{error}"
     );
     assert!(!workspace.file("datasets").exists());
+}
+
+#[test]
+fn output_is_checked_before_weights_are_read() {
+    let workspace = Workspace::new();
+    let (out, image) = (workspace.file("taken"), workspace.file("photo.png"));
+    fs::create_dir(&out).unwrap();
+    let weights = workspace.file("no-such.pth");
+    let command = [
+        "features",
+        text(&image),
+        "--backbone",
+        "vgg16",
+        "--weights",
+        text(&weights),
+    ];
+    let error = workspace.fails(&[&command[..], &["--out", text(&out)]].concat());
+    assert!(
+        error.contains("it is a directory; give the path of a file in it"),
+        "{error}"
+    );
+}
+
+#[test]
+fn chosen_preprocessing_is_kept_in_the_store_and_used_for_new_images() {
+    let workspace = Workspace::new();
+    let weights = workspace.file("random.safetensors");
+    weights::write_random(&weights, 1);
+    let backbone = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
+    let scenes = [
+        "prepare",
+        "scenes",
+        "--name",
+        "mine",
+        "--num-images",
+        "10",
+        "--size",
+        "32",
+    ];
+    let caffe = ["--preprocessing", "caffe"];
+    workspace.succeeds(&[&scenes[..], &backbone, &caffe].concat());
+    let store = workspace.dataset("mine/features/mobilenet_v2-features-pooled-caffe");
+    let store = FeatureStore::open(&store).unwrap();
+    assert_eq!(
+        store.spec().preprocessing.normalization.mean,
+        [103.939, 116.779, 123.68]
+    );
+
+    let (image, out) = (
+        workspace.dataset("mine/images/scene_00003.png"),
+        workspace.file("out.safetensors"),
+    );
+    let command = ["features", text(&image), "--out", text(&out)];
+    let extracted = |more: &[&str]| {
+        workspace.succeeds(&[&command[..], &backbone, more].concat());
+        let bytes = fs::read(&out).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        mean(&tensors.tensor("scene_00003.png").unwrap())
+    };
+    assert_alike(&extracted(&caffe), &store.get("scene_00003").unwrap());
+    assert_ne!(extracted(&[]), extracted(&caffe));
+
+    let file = WeightFile::open(&weights).unwrap();
+    let extractor = FeatureExtractor::from_spec(store.spec(), &file, &Cpu::default()).unwrap();
+    assert_eq!(extractor.preprocessing(), &store.spec().preprocessing);
 }
 
 #[test]

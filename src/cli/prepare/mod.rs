@@ -17,6 +17,7 @@ use super::exit_code::WithHint;
 use super::job::{Job, detach, run_job};
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
+use super::train::SMALL_CNN_FOLLOWS;
 use super::{Context, choices};
 use crate::data::synthetic::{self, ScenesSettings};
 use crate::data::webdataset::{self, Shards, Unpacked};
@@ -29,13 +30,14 @@ use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened, on_device};
 use crate::text::{Cleaning, Tokenizer, counted};
+use crate::training::lacks_features;
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::extraction::Batching;
 use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::image_io;
-use crate::vision::preprocess::CropMode;
+use crate::vision::preprocess::{CropMode, PreprocessingKind};
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
 use target::{ImageOrigin, Replace, Target};
@@ -176,6 +178,11 @@ struct Features {
     /// trained]
     #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>(), requires = "backbone")]
     crop_mode: Option<CropMode>,
+    /// Values of the pixels that the CNN reads, for weights that were trained in another way than those of their names:
+    /// caffe (BGR minus the mean color), caffe_rgb, torchvision (mean and deviation), symmetric (-1 to 1) or
+    /// efficientnet_lite [default: by the weights]
+    #[arg(long, value_name = "NAME", value_parser = choices::named::<PreprocessingKind>(), requires = "backbone")]
+    preprocessing: Option<PreprocessingKind>,
     /// Also store features of horizontally flipped training images, for augment.hflip_prob
     #[arg(long, requires = "backbone")]
     hflip: bool,
@@ -238,13 +245,13 @@ impl Prepare {
             self.read(&self.source(), context)?
         };
         self.reject_truncated(&reading.problems)?;
-        let lacks = run_job(&job, self.job_info(&device.name), context, |job| {
+        let (lacks, lacks_features) = run_job(&job, self.job_info(&device.name), context, |job| {
             let dataset = self.build(reading, &target, extractor.as_ref(), job, context)?;
             let lacks = lacks_for_training(&dataset);
             if let Some(lacks) = lacks {
                 job.warn(lacks);
             }
-            Ok(lacks)
+            Ok((lacks, lacks_features(target.directory(), &dataset)))
         })?;
         let directory = display_path(target.directory().as_path());
         context.notice(&match lacks {
@@ -254,6 +261,9 @@ impl Prepare {
                 format!("the dataset is in {directory}; next: cutline train {name}{root}")
             }
         });
+        if lacks_features {
+            context.notice(SMALL_CNN_FOLLOWS);
+        }
         Ok(())
     }
 }
@@ -306,8 +316,7 @@ impl Prepare {
             counted(dataset.images.len() as u64, "images"),
             display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
-        let paint = context.terminal.stdout.paint;
-        context.print_lossy(&report::render(self.name.as_str(), &report, paint))?;
+        context.print_lossy(&report::render(self.name.as_str(), &report, &context.terminal))?;
         if !report.problems.is_empty() {
             let list = target.directory().join(PrepareReport::FILE);
             context.print_lossy(&format!(
@@ -352,8 +361,7 @@ impl Prepare {
             self.read(&self.source(), context)?
         };
         let (dataset, report) = self.examine(reading, context, &|_, _| {})?;
-        let paint = context.terminal.stdout.paint;
-        context.print(&report::render(self.name.as_str(), &report, paint))?;
+        context.print(&report::render(self.name.as_str(), &report, &context.terminal))?;
         if let Some(lacks) = lacks_for_training(&dataset) {
             context.notice(&format!("warning: {lacks}"));
         }
@@ -582,7 +590,9 @@ impl Features {
         let extractor =
             FeatureExtractor::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(Some(LoadedExtractor {
-            extractor: extractor.with_crop_mode(self.crop_mode),
+            extractor: extractor
+                .with_preprocessing(self.preprocessing)
+                .with_crop_mode(self.crop_mode),
             weights: weights.clone(),
         }))
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use indicatif::HumanCount;
 
 use crate::cli::table::Table;
-use crate::cli::terminal::{Paint, Role, display_safe};
+use crate::cli::terminal::{Paint, Role, Terminal, display_safe};
 use crate::data::{PrepareReport, Problem, ProblemKind, Split, SplitStatistics, SplitsFrom};
 use crate::search::SearchSettings;
 use crate::training::RunSettings;
@@ -16,15 +16,17 @@ const PROBLEMS_SHOWN: usize = 3;
 const PROBLEM_LENGTH: usize = 140;
 const WORDS_SHOWN: usize = 12;
 
-pub(super) fn render(name: &str, report: &PrepareReport, paint: Paint) -> String {
-    let mut text = format!("{}\n\n", headline(name, report));
+pub(super) fn render(name: &str, report: &PrepareReport, terminal: &Terminal) -> String {
+    let paint = terminal.stdout.paint;
+    let wrapped = |text: &str| terminal.wrap_for(terminal.stdout, text).into_owned();
+    let mut text = format!("{}\n\n", wrapped(&headline(name, report)));
     text.push_str(&splits(report).render(paint));
     text.push('\n');
-    text.push_str(&words(report));
+    text.push_str(&wrapped(&words(report)));
     if !report.problems.is_empty() {
         let _ = writeln!(text, "\n{}", paint.text(Role::Heading, "problems"));
         for (kind, problems) in report.problems.iter() {
-            text.push_str(&problems_of(kind, problems, paint));
+            text.push_str(&wrapped(&problems_of(kind, problems, paint)));
         }
     }
     text

@@ -4,6 +4,7 @@ use crate::data::image::SourceCaption;
 use crate::data::index::CaptionIndex;
 use crate::data::problems::ProblemKind;
 use crate::data::split::Split;
+use crate::text::is_missing;
 
 /// Names of columns, in the order of preference: a file's name before a number.
 const IMAGE: &[&str] = &[
@@ -215,14 +216,6 @@ fn parse_list(text: &str) -> Option<Vec<String>> {
         }
     }
     Some(items).filter(|items| !items.is_empty())
-}
-
-/// What pandas, JSON and people write for nothing.
-fn is_missing(text: &str) -> bool {
-    let missing = ["", "nan", "null", "none", "n/a", "<na>"];
-    missing
-        .iter()
-        .any(|missing| text.trim().eq_ignore_ascii_case(missing))
 }
 
 fn normalized(name: &str) -> String {

@@ -4,6 +4,7 @@ use super::columns::{Cell, Columns};
 use super::{lines, text_file};
 use crate::data::error::DatasetError;
 use crate::data::index::CaptionIndex;
+use crate::text::json_of_python;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::error::Category;
@@ -12,12 +13,7 @@ use std::path::Path;
 pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DatasetError> {
     let bytes = text_file::bytes(file)?;
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-    // Python writes a missing caption as NaN, which is not JSON.
-    let parsed = serde_json::from_slice(bytes).or_else(|error| match without_nan(bytes) {
-        Some(bytes) => serde_json::from_slice(&bytes),
-        None => Err(error),
-    });
-    parsed.map_err(|error| {
+    json_of_python(bytes).map_err(|error| {
         let (file, line, column) = (file.to_owned(), error.line(), error.column());
         match error.classify() {
             Category::Eof => DatasetError::TruncatedJson { file, line, column },
@@ -31,31 +27,6 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DatasetError> 
     })
 }
 
-/// The file with `NaN` outside of strings replaced by `null`; `None` if there is none.
-fn without_nan(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut replaced = Vec::with_capacity(bytes.len() + 1);
-    let (mut rest, mut any, mut in_string) = (bytes, false, false);
-    while let [first, ..] = rest {
-        if !in_string && rest.starts_with(b"NaN") {
-            replaced.extend_from_slice(b"null");
-            rest = &rest[3..];
-            any = true;
-            continue;
-        }
-        let length = match first {
-            b'\\' if in_string && rest.len() > 1 => 2,
-            b'"' => {
-                in_string = !in_string;
-                1
-            }
-            _ => 1,
-        };
-        replaced.extend_from_slice(&rest[..length]);
-        rest = &rest[length..];
-    }
-    any.then_some(replaced)
-}
-
 /// Reads a file with an object on each line.
 ///
 /// # Errors
@@ -67,7 +38,7 @@ pub(super) fn read_lines(file: &Path, index: &mut CaptionIndex) -> Result<(), Da
     }
     // A truncated line is not valid JSON, so a missing line ending at the end of the file is no problem.
     lines::read(file, index, |index, line| {
-        let record: Value = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+        let record: Value = json_of_python(line.as_bytes()).map_err(|error| format!("{error}: {line}"))?;
         take_record(&record, index)
     })
     .map(drop)

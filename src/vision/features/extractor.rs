@@ -6,7 +6,7 @@ use crate::nn::{Backend, Images};
 use crate::suggest::{Named, UnknownName};
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{Backbone, BackboneError, BackboneKind, FeatureKind, LayerRange, MapShape};
-use crate::vision::preprocess::{CropMode, Preprocessing, Resize};
+use crate::vision::preprocess::{CropMode, Preprocessing, PreprocessingKind, Resize};
 use crate::vision::weights::WeightFile;
 use std::path::PathBuf;
 
@@ -95,6 +95,14 @@ impl<D: Backend> FeatureExtractor<D> {
         other
     }
 
+    /// The same with the pixels' values of this preprocessing; with `None`, those that the network was trained with.
+    pub fn with_preprocessing(mut self, kind: Option<PreprocessingKind>) -> Self {
+        if let Some(kind) = kind {
+            self.preprocessing = self.preprocessing.with_values_of(kind);
+        }
+        self
+    }
+
     /// The same with this crop mode; with `None`, the one that the network was trained with.
     pub fn with_crop_mode(mut self, mode: Option<CropMode>) -> Self {
         if let Some(mode) = mode {
@@ -115,6 +123,9 @@ impl<D: Backend> FeatureExtractor<D> {
             _ => FeatureKind::Grid,
         };
         let mut extractor = Self::load(kind, file, Some(&spec.layer), features, device)?;
+        if let Some(kind) = PreprocessingKind::of(&spec.preprocessing) {
+            extractor = extractor.with_preprocessing(Some(kind));
+        }
         extractor.preprocessing.resize = spec.preprocessing.resize;
         match spec.first_difference(&extractor.spec(spec.dtype)) {
             None => Ok(extractor),
@@ -144,17 +155,21 @@ impl<D: Backend> FeatureExtractor<D> {
         }
     }
 
-    /// `<backbone>-<layer>-<kind>[-<crop mode>][-<augmentation>]`, the name of the features' directory in a dataset. The
-    /// crop mode is left out where it is the one that the network was trained with.
+    /// `<backbone>-<layer>-<kind>[-<crop mode>][-<preprocessing>][-<augmentation>]`, the name of the features' directory in
+    /// a dataset. Crop mode and preprocessing are left out where they are those that the network was trained with.
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
-        let crop_mode = match (self.preprocessing.resize, self.backbone.preprocessing().resize) {
+        let trained = self.backbone.preprocessing();
+        let other =
+            PreprocessingKind::of(&self.preprocessing).filter(|_| !self.preprocessing.has_values_of(trained));
+        let other = other.map(|other| format!("-{other}")).unwrap_or_default();
+        let crop_mode = match (self.preprocessing.resize, trained.resize) {
             (resize, trained) if resize == trained => "",
             (Resize::Squash, _) => "-squash",
             (Resize::ShorterSide(_), _) => "-center",
         };
         format!(
-            "{kind}-{layer}-{}{crop_mode}{}",
+            "{kind}-{layer}-{}{crop_mode}{other}{}",
             self.kind,
             self.preprocessing.augmentation.suffix()
         )
