@@ -69,7 +69,7 @@ pub enum RunError {
         go_on_from_best(best, latest)
     )]
     LatestUnusable {
-        error: TrainingError,
+        error: Box<TrainingError>,
         latest: PathBuf,
         run: String,
         best: PathBuf,
@@ -469,7 +469,7 @@ impl RunSetup {
         restored.map_err(|error| match Checkpoint::open(&best) {
             Ok(_) if matches!(error, TrainingError::Checkpoint(_) | TrainingError::State { .. }) => {
                 RunError::LatestUnusable {
-                    error,
+                    error: error.into(),
                     latest: (&latest).into(),
                     best: (&best).into(),
                     run: self.directory.name(),
