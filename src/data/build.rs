@@ -10,7 +10,7 @@ use super::source::{DataSource, RawDataset};
 use super::split::{self, Split, SplitShares};
 use super::validate::{self, Decode, OnProgress, PrepareProgress, PrepareStage};
 use crate::files::ConfinedPath;
-use crate::text::{Cleaning, Vocabulary};
+use crate::text::{Cleaning, Vocabulary, counted};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
@@ -110,15 +110,31 @@ pub fn build(
         notes: _,
     } = reading;
     let named = images.len();
-    let captioned = tokenize(images, settings, &mut problems);
-    let (split, splits_from) = assign_splits(captioned, settings, &mut problems);
-    let images = validate::validate(split, decode, progress, &mut problems);
+    let mut captioned = tokenize(images, settings, &mut problems);
+    let has_splits = captioned.iter().any(|image| image.split.is_some());
+    let splits_from = match settings.splits {
+        SplitsFrom::Source if has_splits => SplitsFrom::Source,
+        _ => SplitsFrom::Drawn,
+    };
+    if splits_from == SplitsFrom::Source {
+        remove_unsplit(&mut captioned, &mut problems);
+    }
+    let mut decodable = validate::decodable(captioned, decode, progress, &mut problems);
+    // Drawn after images are left out, so that each split has its share of those that remain.
+    if splits_from == SplitsFrom::Drawn {
+        draw_splits(&mut decodable, settings);
+    }
+    let (images, hashes): (Vec<Image>, Vec<_>) = decodable
+        .into_iter()
+        .map(|(image, hash)| (image.into(), hash))
+        .unzip();
+    validate::list_duplicates(&images, &hashes, &mut problems);
     if !images.iter().any(|image| image.split == Split::Train) {
-        return Err(DatasetError::NothingToTrainOn(summary(
-            named,
-            images.len(),
-            &problems,
-        )));
+        let summary = summary(named, images.len(), &problems);
+        return Err(match images.is_empty() {
+            true => DatasetError::NothingToTrainOn(summary),
+            false => DatasetError::NoTrainingSplit(summary),
+        });
     }
 
     progress(PrepareProgress {
@@ -142,11 +158,23 @@ pub fn build(
 }
 
 /// A tokenized image before its split is assigned.
-struct TokenizedImage {
-    key: String,
-    path: PathBuf,
+pub(super) struct TokenizedImage {
+    pub(super) key: String,
+    pub(super) path: PathBuf,
     split: Option<Split>,
     captions: Vec<Caption>,
+}
+
+impl From<TokenizedImage> for Image {
+    /// An image without split would be one to train on; there is none.
+    fn from(image: TokenizedImage) -> Self {
+        Self {
+            key: image.key,
+            path: image.path,
+            split: image.split.unwrap_or(Split::Train),
+            captions: image.captions,
+        }
+    }
 }
 
 /// Tokenizes captions. Lists and removes empty captions, and images without other captions.
@@ -211,41 +239,20 @@ fn single_words(tokens: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Assigns the source's splits, if it has any, or random ones. Lists and removes images in no split.
-fn assign_splits(
-    mut images: Vec<TokenizedImage>,
-    settings: &PrepareSettings,
-    problems: &mut Problems,
-) -> (Vec<Image>, SplitsFrom) {
-    let has_splits = images.iter().any(|image| image.split.is_some());
-    let splits_from = match settings.splits {
-        SplitsFrom::Source if has_splits => SplitsFrom::Source,
-        _ => SplitsFrom::Drawn,
-    };
-    if splits_from == SplitsFrom::Drawn {
-        let keys: Vec<&str> = images.iter().map(|image| image.key.as_str()).collect();
-        let splits = split::draw(&keys, settings.shares, settings.seed);
-        for (image, split) in images.iter_mut().zip(splits) {
-            image.split = Some(split);
-        }
+/// Lists and removes images in none of the source's splits.
+fn remove_unsplit(images: &mut Vec<TokenizedImage>, problems: &mut Problems) {
+    for image in images.extract_if(.., |image| image.split.is_none()) {
+        let detail = "the source puts it in no split";
+        problems.add(ProblemKind::ImageWithoutSplit, image.key, detail);
     }
-    let mut assigned = Vec::with_capacity(images.len());
-    for image in images {
-        match image.split {
-            Some(split) => assigned.push(Image {
-                key: image.key,
-                path: image.path,
-                split,
-                captions: image.captions,
-            }),
-            None => problems.add(
-                ProblemKind::ImageWithoutSplit,
-                image.key,
-                "the source puts it in no split",
-            ),
-        }
+}
+
+fn draw_splits<T>(images: &mut [(TokenizedImage, T)], settings: &PrepareSettings) {
+    let keys: Vec<&str> = images.iter().map(|(image, _)| image.key.as_str()).collect();
+    let splits = split::draw(&keys, settings.shares, settings.seed);
+    for ((image, _), split) in images.iter_mut().zip(splits) {
+        image.split = Some(split);
     }
-    (assigned, splits_from)
 }
 
 fn training_captions(images: &[Image]) -> impl Iterator<Item = &[String]> {
@@ -273,8 +280,9 @@ fn record(source: &DataSource, format: Format, files: Vec<PathBuf>) -> SourceRec
 fn summary(named: usize, elsewhere: usize, problems: &Problems) -> String {
     let count = |(kind, problems): (ProblemKind, &[_])| format!(", {} {}", problems.len(), kind.describe());
     let counts: String = problems.iter().map(count).collect();
+    let named = counted(named as u64, "images");
     match elsewhere {
-        0 => format!("{named} images read{counts}"),
-        _ => format!("{named} images read, {elsewhere} of them good, in the dev or test split{counts}"),
+        0 => format!("{named} found{counts}"),
+        _ => format!("{named} found, {elsewhere} of them good, in the dev or test split{counts}"),
     }
 }

@@ -1,7 +1,8 @@
 //! Errors of reading a source and of building, saving and loading a dataset.
 
 use super::formats::Format;
-use crate::text::{VocabularyError, display_path, display_safe};
+use crate::suggest::UnknownName;
+use crate::text::{VocabularyError, counted, display_path, display_safe};
 use std::io;
 use std::path::PathBuf;
 
@@ -66,8 +67,34 @@ pub enum DatasetError {
         display_safe(.first_problem)
     )]
     NoUsableLine { file: PathBuf, first_problem: String },
+    #[error("{}: it is empty: copy or download it again", display_path(.file))]
+    Empty { file: PathBuf },
+    #[error("{} is {kind}, which holds no captions that are read: {next}", display_path(.file))]
+    NotCaptions {
+        file: PathBuf,
+        kind: &'static str,
+        next: &'static str,
+    },
+    #[error("{}: {}", display_path(.file), display_safe(&.unknown.to_string()))]
+    Column { file: PathBuf, unknown: UnknownName },
     #[error(
-        "not one of the {images} captioned images was found: looked for {} in {}{}: name the directory of the \
+        "captions are found in several directories of {}: {}: name one of them as SOURCE",
+        display_path(.path),
+        list(.directories)
+    )]
+    SeveralSources {
+        path: PathBuf,
+        directories: Vec<PathBuf>,
+    },
+    #[error(
+        "no image name in the captions was found as one file; {} may be several files, such as {}: write the directory in \
+         the names, or name one directory with --images",
+        counted(*.names as u64, "names"),
+        display_safe(&.examples.join(", "))
+    )]
+    AmbiguousImages { names: usize, examples: Vec<String> },
+    #[error(
+        "not one of the {images} image names in the captions was found: looked for {} in {}{}: name the directory of the \
          images with --images",
         display_safe(.example),
         list(.looked_in),
@@ -79,10 +106,15 @@ pub enum DatasetError {
         example: String,
         looked_in: Vec<PathBuf>,
     },
-    #[error(
-        "no image is left to train on: {0}; see what is wrong with the others, or give other split lists with --splits"
-    )]
+    #[error("no image is left to train on: {0}; see what is wrong with them")]
     NothingToTrainOn(String),
+    #[error(
+        "no image is in the training split: {0}; to train on these images, draw the splits with --random-splits or give \
+         lists with --splits; to score a run on them, caption them with `cutline caption RUN IMAGES --json`, write the \
+         captions as {{\"image\": \"caption\"}} and their references as {{\"image\": [\"caption\", ...]}}, and compare both with \
+         `cutline score`"
+    )]
+    NoTrainingSplit(String),
     #[error(
         "the vocabulary has no words: none occurs {minimum_count} times or more in the training captions; prepare with a lower --min-count"
     )]
@@ -91,6 +123,10 @@ pub enum DatasetError {
         "{}: this build does not read Parquet; build with --features parquet, or save the table as metadata.csv", display_path(.file)
     )]
     NoParquet { file: PathBuf },
+    #[error("{} is not a tar file: download it again, or remove it from the shards", display_path(.file))]
+    NotTar { file: PathBuf },
+    #[error("{} is cut short or damaged ({}): download or copy it again", display_path(.file), display_safe(.detail))]
+    DamagedShard { file: PathBuf, detail: String },
     #[error(
         "{origin}: no sample of an image and its caption; the entries of a sample have one name, such as 0001.jpg and 0001.txt or 0001.json"
     )]

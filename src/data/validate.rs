@@ -1,10 +1,12 @@
 //! Validation of images: files that do not decode, and duplicates.
 
+use super::build::TokenizedImage;
 use super::image::Image;
 use super::problems::{ProblemKind, Problems};
 use crate::files::ConfinedPath;
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,13 +37,13 @@ pub type Decode<'a> = &'a (dyn Fn(&Path) -> Result<(), String> + Sync);
 /// Called with the progress, from several threads.
 pub type OnProgress<'a> = &'a (dyn Fn(PrepareProgress) + Sync);
 
-/// Decodes and hashes every image on rayon's threads. Lists duplicates; lists and removes images that do not decode.
-pub(super) fn validate(
-    images: Vec<Image>,
+/// Decodes and hashes every image on rayon's threads. Lists and removes images that do not decode.
+pub(super) fn decodable(
+    images: Vec<TokenizedImage>,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
     problems: &mut Problems,
-) -> Vec<Image> {
+) -> Vec<(TokenizedImage, blake3::Hash)> {
     let (done, total) = (AtomicUsize::new(0), images.len());
     let inspected: Vec<_> = images
         .into_par_iter()
@@ -56,28 +58,27 @@ pub(super) fn validate(
             (image, hash)
         })
         .collect();
-
     let mut valid = Vec::with_capacity(inspected.len());
-    let mut first_of: HashMap<blake3::Hash, usize> = HashMap::new();
-    let mut duplicates = Vec::new();
     for (image, hash) in inspected {
         match hash {
-            Ok(hash) => {
-                let first = *first_of.entry(hash).or_insert(valid.len());
-                if first < valid.len() {
-                    duplicates.push((valid.len(), first));
-                }
-                valid.push(image);
-            }
+            Ok(hash) => valid.push((image, hash)),
             Err(reason) => {
                 problems.add_image(ProblemKind::UndecodableImage, &image.key, &image.path, reason);
             }
         }
     }
-    for (duplicate, first) in duplicates {
-        list_duplicate(&valid[duplicate], &valid[first], problems);
-    }
     valid
+}
+
+/// Lists images whose files are equal to that of an earlier one.
+pub(super) fn list_duplicates(images: &[Image], hashes: &[blake3::Hash], problems: &mut Problems) {
+    let mut first_of: HashMap<blake3::Hash, &Image> = HashMap::new();
+    for (image, hash) in images.iter().zip(hashes) {
+        match first_of.entry(*hash) {
+            Entry::Occupied(first) => list_duplicate(image, first.get(), problems),
+            Entry::Vacant(entry) => drop(entry.insert(image)),
+        }
+    }
 }
 
 /// The hash of an image's file, if it decodes. It is decoded first, since the decoder rejects files that are too long.

@@ -54,6 +54,50 @@ fn undecodable_image_is_listed_and_left_out() {
 }
 
 #[test]
+fn dev_images_alone_are_split_on_request() {
+    let workspace = Workspace::new();
+    let source = workspace.source(10);
+    let images: Vec<String> = (0..10)
+        .map(|image| {
+            format!("{{\"id\":{image},\"file_name\":\"image-{image}.png\",\"domain\":\"near-domain\"}}")
+        })
+        .collect();
+    let annotations: Vec<String> = (0..20)
+        .map(|caption| {
+            format!(
+                "{{\"id\":{caption},\"image_id\":{},\"caption\":\"a dog {caption}\"}}",
+                caption / 2
+            )
+        })
+        .collect();
+    let file = source.directory.join("nocaps_val_4500_captions.json");
+    let (images, annotations) = (images.join(","), annotations.join(","));
+    fs::write(
+        &file,
+        format!("{{\"images\":[{images}],\"annotations\":[{annotations}]}}"),
+    )
+    .unwrap();
+    let command = [
+        "prepare",
+        file.to_str().unwrap(),
+        "--name",
+        "mine",
+        "--min-count",
+        "1",
+    ];
+    let error = workspace.fails(&command);
+    for part in [
+        "10 of them good, in the dev or test split",
+        "--random-splits",
+        "cutline score",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    let printed = workspace.succeeds(&[&command[..], &["--random-splits"]].concat());
+    assert!(printed.contains("train       8        16"), "{printed}");
+}
+
+#[test]
 fn truncated_captions_file_is_rejected_unless_allowed() {
     let workspace = Workspace::new();
     let mut source = workspace.source(12);

@@ -23,7 +23,7 @@ use crate::data::synthetic::{self, ScenesSettings};
 use crate::data::webdataset::{self, Shards, Unpacked};
 use crate::data::{
     self, ColumnNames, DataSource, Dataset, DatasetError, Format, PrepareReport, PrepareSettings,
-    PrepareStage, ProblemKind, Problems, RawDataset, Split, build,
+    PrepareStage, ProblemKind, Problems, RawDataset, Split, SplitsFrom, build,
 };
 use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
@@ -105,6 +105,9 @@ struct Files {
     /// Split lists: files of image names, whose own names contain the split (train, dev or val, test)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     splits: Vec<PathBuf>,
+    /// Draw the splits (80/10/10) even if the source has some, such as all images of a single COCO file in dev
+    #[arg(long, conflicts_with_all = ["splits", "split_column"])]
+    random_splits: bool,
     /// Column of a table, or key of an object, with the image's name [default: detected]
     #[arg(long, value_name = "COLUMN")]
     image_column: Option<String>,
@@ -397,6 +400,10 @@ impl Prepare {
         PrepareSettings {
             minimum_count: self.text.min_count,
             seed: self.files.seed.unwrap_or(usual.seed),
+            splits: match self.files.random_splits {
+                true => SplitsFrom::Drawn,
+                false => SplitsFrom::Source,
+            },
             cleaning: Cleaning {
                 lowercase: !self.text.keep_case,
                 remove_punctuation: !self.text.keep_punctuation,
@@ -543,7 +550,9 @@ fn lacks_for_training(dataset: &Dataset) -> Option<&'static str> {
     if !has_captions(Split::Train) {
         Some("it cannot be trained on: no image of the training split has a caption")
     } else if !has_captions(Split::Dev) {
-        Some("it cannot be trained on: its dev split has no captions; add images, or give --splits")
+        Some(
+            "it cannot be trained on: its dev split has no captions; add images, give --splits, or draw the splits with --random-splits",
+        )
     } else if dataset.vocabulary.words().next().is_none() {
         Some("the vocabulary is empty; prepare again with a lower --min-count")
     } else if is_one_word_each(dataset) {

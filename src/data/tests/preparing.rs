@@ -189,14 +189,39 @@ fn splits_are_drawn_if_missing_or_requested() {
 }
 
 #[test]
+fn random_splits_are_drawn_from_images_that_decode() {
+    let names: Vec<String> = (0..8).map(|number| format!("{number}.jpg")).collect();
+    for broken in ["a broken.jpg", "5 broken.jpg", "z broken.jpg"] {
+        let names: Vec<&str> = names
+            .iter()
+            .map(String::as_str)
+            .chain([broken, "zz broken.jpg"])
+            .collect();
+        let images: Vec<(&str, &str, &[&str])> = names
+            .iter()
+            .map(|&name| (name, "", ["A dog"].as_slice()))
+            .collect();
+        let source = directory(&[("captions.jsonl", &lines(&images))], &names);
+        let (dataset, report) = prepared(&source, &every_word()).0.unwrap();
+        assert_eq!(
+            Split::ALL.map(|split| dataset.images(split).count()),
+            [6, 1, 1],
+            "{broken}"
+        );
+        assert_eq!(report.problems.count(ProblemKind::UndecodableImage), 2);
+    }
+}
+
+#[test]
 fn empty_training_split_is_an_error_with_its_causes() {
     let captions = lines(&[("broken.jpg", "train", &["A dog"]), ("b.jpg", "dev", &["A dog"])]);
     let source = directory(&[("captions.jsonl", &captions)], &["broken.jpg", "b.jpg"]);
     let (result, target) = prepared(&source, &every_word());
     let message = result.unwrap_err().to_string();
     assert!(
-        message
-            .contains("2 images read, 1 of them good, in the dev or test split, 1 images that do not decode"),
+        message.contains(
+            "2 images found, 1 of them good, in the dev or test split, 1 images that do not decode"
+        ),
         "{message}"
     );
     assert!(!target.path().join("mine").exists());

@@ -272,7 +272,7 @@ fn named_files_are_recognized_by_content() {
     };
     assert!(matches!(unnamed.read(), Err(DatasetError::UnnamedSplit(_))));
     assert!(matches!(
-        DataSource::new(path("pictures/a.jpg")).read(),
+        DataSource::new(path("lists/mine.txt")).read(),
         Err(DatasetError::NotRecognized { .. })
     ));
 }
@@ -306,7 +306,7 @@ fn errors_of_unreadable_sources_name_the_next_step() {
         (
             &[("x.token.txt", TOKENS)],
             "else/other.jpg",
-            &["not one of the 3 captioned images", "--images"],
+            &["not one of the 3 image names", "--images"],
         ),
         (&[], "a.jpg", &["*.token.txt", "--captions"]),
         (
