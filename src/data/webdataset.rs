@@ -11,9 +11,9 @@
 
 use super::error::DatasetError;
 use super::index::is_image_name;
-use super::split;
+use super::split::{self, Split};
 use crate::files::ConfinedPath;
-use crate::text::json_of_python;
+use crate::text::{counted, json_of_python};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -97,6 +97,17 @@ impl Shards {
         }
     }
 
+    /// Whether the names of the shards tell splits apart. If all are of the training split, as shards of large datasets are,
+    /// dev and test images are drawn from it.
+    fn have_splits(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::Files(files) => files
+                .iter()
+                .any(|(name, _)| split::named_in(name).is_some_and(|split| split != Split::Train)),
+        }
+    }
+
     /// The sum of the sizes in bytes; `None` if unknown.
     pub fn bytes(&self) -> Option<u64> {
         match self {
@@ -145,6 +156,7 @@ impl Shards {
                 name,
                 path,
                 directory,
+                split: split::named_in(name).filter(|_| self.have_splits()),
             };
             shard.unpack(
                 &mut Counted {
@@ -159,6 +171,9 @@ impl Shards {
             Self::Stdin => unpack("stdin", Path::new("standard input"), &mut io::stdin().lock())?,
             Self::Files(files) => {
                 for (name, path) in files {
+                    if length(path) == 0 {
+                        return Err(DatasetError::Empty { file: path.clone() });
+                    }
                     let file = File::open(path).map_err(DatasetError::reading(path))?;
                     unpack(name, path, &mut BufReader::new(file))?;
                 }
@@ -177,7 +192,7 @@ impl std::fmt::Display for Shards {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stdin => out.write_str("standard input"),
-            Self::Files(files) => write!(out, "{} tar files", files.len()),
+            Self::Files(files) => out.write_str(&counted(files.len() as u64, "tar files")),
         }
     }
 }
@@ -187,6 +202,7 @@ struct Shard<'a> {
     name: &'a str,
     path: &'a Path,
     directory: &'a ConfinedPath,
+    split: Option<Split>,
 }
 
 /// A sample whose entries are being read.
@@ -212,7 +228,7 @@ impl Shard<'_> {
         captions: &mut dyn Write,
         unpacked: &mut Unpacked,
     ) -> Result<(), DatasetError> {
-        let damaged = |error| DatasetError::reading(self.path)(error);
+        let damaged = |error| self.damaged(&error);
         let reader = decompressed(reader).map_err(damaged)?;
         let mut archive = Archive::new(reader);
         // `cat *.tar` has the end marks of its parts within.
@@ -221,8 +237,15 @@ impl Shard<'_> {
         let entries = archive.entries().map_err(damaged)?.raw(true);
         let mut long_name = None;
         let mut samples = Samples::default();
+        let mut any_read = false;
         for entry in entries {
-            let mut entry = entry.map_err(damaged)?;
+            let mut entry = entry.map_err(|error| match any_read {
+                true => damaged(error),
+                false => DatasetError::NotTar {
+                    file: self.path.to_owned(),
+                },
+            })?;
+            any_read = true;
             match entry.header().entry_type() {
                 EntryType::GNULongName | EntryType::XHeader => {
                     long_name = name_in_extension(&mut entry).map_err(damaged)?.or(long_name);
@@ -254,6 +277,13 @@ impl Shard<'_> {
         Ok(())
     }
 
+    fn damaged(&self, error: &io::Error) -> DatasetError {
+        DatasetError::DamagedShard {
+            file: self.path.to_owned(),
+            detail: error.to_string(),
+        }
+    }
+
     /// Takes an image, a text or metadata of a sample; `false` for anything else.
     fn take(
         &self,
@@ -262,7 +292,7 @@ impl Shard<'_> {
         samples: &mut Samples,
     ) -> Result<bool, DatasetError> {
         let (key, extension) = (without_extensions(name), extension(name));
-        let damaged = |error| DatasetError::reading(self.path)(error);
+        let damaged = |error| self.damaged(&error);
         if is_image_name(Path::new(name)) {
             if entry.size() > MAX_IMAGE_BYTES {
                 return Ok(false);
@@ -321,7 +351,7 @@ impl Shard<'_> {
             }
         };
         line.insert("image".to_owned(), image.into());
-        if let Some(split) = split::named_in(self.name) {
+        if let Some(split) = self.split {
             line.insert("split".to_owned(), split.to_string().into());
         }
         unpacked.samples += 1;
@@ -475,6 +505,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn shards_that_are_cut_or_no_tar_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let shard = folder.path().join("train-0.tar");
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(2000);
+        builder.append_data(&mut header, "a.jpg", &[1; 2000][..]).unwrap();
+        let whole = builder.into_inner().unwrap();
+        let error = |content: &[u8]| {
+            fs::write(&shard, content).unwrap();
+            let shards = Shards::find(folder.path()).unwrap().unwrap();
+            let out = ConfinedPath::from(folder.path().join("out"));
+            out.create_dir_all().unwrap();
+            shards.unpack(&out, &mut |_| ()).unwrap_err().to_string()
+        };
+        assert!(error(&whole[..1500]).contains("train-0.tar is cut short or damaged"));
+        assert!(error(&[b'<'; 2000]).contains("train-0.tar is not a tar file"));
+        assert!(error(b"").contains("train-0.tar: it is empty"));
+        assert!(error(b"<html>").contains("train-0.tar is"));
+    }
+
+    #[test]
+    fn shards_of_the_training_split_alone_have_no_splits() {
+        let shards = |names: &[&str]| {
+            Shards::Files(
+                names
+                    .iter()
+                    .map(|name| (name.to_string(), PathBuf::new()))
+                    .collect(),
+            )
+        };
+        assert!(!shards(&["train-000000"]).have_splits());
+        assert!(!shards(&["train-000000", "train-000001", "0"]).have_splits());
+        assert!(shards(&["train-000000", "val-000000"]).have_splits());
+    }
+
     /// A tar file of these entries, and the captions and the directory that it is unpacked to.
     fn unpacked(entries: &[(&str, &[u8])]) -> (Result<Unpacked, DatasetError>, String, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -547,7 +614,7 @@ mod tests {
             .collect();
         assert_eq!(
             lines[0],
-            json!({"image": "train-0/a.jpg", "captions": ["one", "two"], "split": "train"})
+            json!({"image": "train-0/a.jpg", "captions": ["one", "two"]})
         );
         assert_eq!(lines[1]["caption"], "three");
         assert_eq!(lines[2]["image"], format!("train-0/{long}"));

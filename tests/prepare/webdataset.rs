@@ -67,6 +67,16 @@ fn shards_are_unpacked_once_and_split_by_their_names() {
 }
 
 #[test]
+fn dev_images_are_drawn_from_a_single_training_shard() {
+    let workspace = Workspace::new();
+    let file = workspace.file("train-000000.tar");
+    fs::write(&file, shard(0..10)).unwrap();
+    let printed = workspace.succeeds(&["prepare", text(&file), "--name", "web", "--min-count", "1"]);
+    assert!(printed.contains("with random splits"), "{printed}");
+    assert!(printed.contains("dev         1         1"), "{printed}");
+}
+
+#[test]
 fn shards_are_read_from_standard_input() {
     let workspace = Workspace::new();
     let mut command = workspace.command(&["prepare", "-", "--name", "piped", "--min-count", "1"]);
