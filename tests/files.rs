@@ -245,7 +245,10 @@ fn encodings_are_detected_and_said() {
     let latin1: Vec<u8> = text.chars().map(|character| character as u8).collect();
     let marked = format!("\u{feff}{text}").into_bytes();
     let old_mac = text.replace('\n', "\r").into_bytes();
+    let big_endian: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     for (content, note) in [
+        (utf16[2..].to_vec(), "UTF-16LE"),
+        (big_endian, "UTF-16BE"),
         (utf16, "UTF-16LE"),
         (latin1, "windows-1252"),
         (marked, ""),
@@ -554,4 +557,196 @@ fn columns_can_be_given() {
     given.columns.split = Some("part".into());
     let read = given.read().unwrap();
     assert_eq!(splits(&read), [(Some(Split::Train), 4)].into());
+}
+
+#[test]
+fn names_without_extension_and_numbers_are_recognized_without_header() {
+    let stem = |image: &str| image.trim_end_matches(".jpg").to_owned();
+    let cases = [
+        rows(|image, _| format!("{}\tA dog, running\n", stem(image))),
+        rows(|image, _| format!("{},A dog, running\n", stem(image))),
+        rows(|image, n| format!("{},{n},\"A dog, running\"\n", stem(image))),
+        rows(|image, _| format!("{} A dog, running\n", stem(image))),
+        rows(|image, _| format!("{image} A dog, running\n")),
+        rows(|image, _| format!("'{image}';'A dog, running'\n")),
+        format!(
+            "what,is it\n{}",
+            rows(|image, _| format!("{image},A dog, running\n"))
+        ),
+    ];
+    for name in ["captions.txt", "captions.csv", "anything.tsv"] {
+        for content in &cases {
+            let source = directory(&[(name, content.as_bytes())], &below("images/"));
+            let read = read(source.path());
+            let raw: Vec<&str> = read
+                .images
+                .iter()
+                .map(|image| image.captions[0].raw.as_str())
+                .collect();
+            assert_eq!(raw, ["A dog, running"; 4], "{name}\n{content}");
+        }
+    }
+    for number in ["1", "1.0", "000000000001", "1.jpg"] {
+        let table = format!("image_id,caption\n{number},A dog\n2,A cat\n");
+        let images = ["images/000000000001.jpg", "images/2.png"].map(str::to_owned);
+        let source = directory(&[("captions.csv", table.as_bytes())], &images);
+        assert_eq!(read(source.path()).images.len(), 2, "{number}");
+    }
+}
+
+#[test]
+fn coco_ids_are_compared_as_numbers() {
+    for (image, annotation) in [
+        ("42", "\"42\""),
+        ("\"42\"", "42"),
+        ("42.0", "42"),
+        ("42", "\"000000000042\""),
+    ] {
+        let json = format!(
+            "{{\"images\":[{{\"id\":{image},\"file_name\":\"000000000042.jpg\"}}],\
+             \"annotations\":[{{\"image_id\":{annotation},\"caption\":\"A dog\"}}]}}"
+        );
+        let source = directory(
+            &[("annotations/captions_train2017.json", json.as_bytes())],
+            &["train2017/000000000042.jpg".to_owned()],
+        );
+        assert_eq!(captions(&read(source.path())), 1, "{json}");
+    }
+    let without_images = b"{\"annotations\":[{\"image_id\":42,\"caption\":\"A dog\"}]}";
+    let source = directory(
+        &[("annotations/captions_val2017.json", without_images)],
+        &["val2017/000000000042.jpg".to_owned()],
+    );
+    let read = read(source.path());
+    assert_eq!(splits(&read), [(Some(Split::Dev), 1)].into());
+    assert!(
+        read.notes.iter().any(|note| note.contains("no `images`")),
+        "{:?}",
+        read.notes
+    );
+}
+
+#[test]
+fn json_objects_are_read_under_names_of_other_formats() {
+    let objects = rows(|image, n| {
+        format!(
+            "{}{{\"file\":\"{image}\",\"captions\":[\"A dog\"]}}",
+            if n > 0 { "," } else { "" }
+        )
+    });
+    for (name, content) in [
+        ("dataset.json", format!("{{\"images\":[{objects}]}}")),
+        ("dataset.json", format!("{{\"data\":[{objects}]}}")),
+        ("captions_all.json", format!("[{objects}]")),
+        ("anything.json", format!("{{\"train\":[{objects}],\"val\":[]}}")),
+    ] {
+        let source = directory(&[(name, content.as_bytes())], &below("images/"));
+        assert_eq!(captions(&read(source.path())), 4, "{name} {content}");
+    }
+}
+
+#[test]
+fn captions_are_found_below_the_source() {
+    let coco = coco_like(&["101_a.jpg", "102_b.jpg"]);
+    let source = directory(
+        &[("coco/annotations/captions_train2017.json", &coco)],
+        &below("coco/images/train2017/")[..2],
+    );
+    assert_eq!(captions(&read(source.path())), 2);
+
+    let roboflow = directory(
+        &[
+            ("train/_annotations.coco.json", &coco),
+            ("valid/_annotations.coco.json", &coco),
+            ("README.roboflow.txt", b"text"),
+        ],
+        &[below("train/"), below("valid/")].concat(),
+    );
+    let expected = [(Some(Split::Train), 2), (Some(Split::Dev), 2)];
+    assert_eq!(splits(&read(roboflow.path())), expected.into());
+
+    let several = directory(
+        &[
+            ("a/captions.csv", b"image,caption\n"),
+            ("b/captions.csv", b"image,caption\n"),
+        ],
+        &[],
+    );
+    let error = DataSource::new(several.path()).read().unwrap_err().to_string();
+    assert!(error.contains("name one of them as SOURCE"), "{error}");
+}
+
+#[test]
+fn urls_numbers_of_captions_and_start_tokens_are_left_out() {
+    let table = format!(
+        "img_path,is_train,Comment\n{}",
+        rows(|image, n| format!(
+            "http://host/pets/{image}?w=1&n={n},{},startseq A dog endseq\n",
+            n % 2
+        ))
+    );
+    let source = directory(&[("captions.csv", table.as_bytes())], &below("images/"));
+    let read = read(source.path());
+    assert_eq!(
+        splits(&read),
+        [(Some(Split::Train), 2), (Some(Split::Dev), 2)].into()
+    );
+    assert!(read.images.iter().all(|image| image.captions[0].raw == "A dog"));
+    assert!(
+        read.notes
+            .iter()
+            .any(|note| note.contains("such as `startseq` are left out of 4 captions")),
+        "{:?}",
+        read.notes
+    );
+}
+
+#[test]
+fn images_without_extension_and_encoded_names_are_found() {
+    let source = directory(
+        &[
+            ("captions.csv", b"image,caption\n1.jpg,A dog\na%20b.jpg,A cat\n"),
+            ("images/1", b"\xff\xd8\xff\xe0"),
+        ],
+        &["images/a b.jpg".to_owned()],
+    );
+    assert_eq!(captions(&read(source.path())), 2);
+}
+
+#[test]
+fn errors_say_what_a_file_is() {
+    let cases: [(&str, &[u8], &[&str]); 6] = [
+        ("captions.csv", b"", &["it is empty"]),
+        (
+            "features.npz",
+            b"PK\x03\x04\xff\0",
+            &["NumPy arrays", "captions.csv"],
+        ),
+        ("photo.jpg", b"\xff\xd8\xff\xe0", &["an image"]),
+        ("film.mp4", b"\0\0\0\x18ftypmp42", &["a video"]),
+        (
+            "instances_val2017.json",
+            b"{\"images\":[{\"id\":1}],\"annotations\":[{\"image_id\":1,\"bbox\":[]}]}",
+            &["annotations have no captions", "bbox"],
+        ),
+        (
+            "captions.csv",
+            b"image,capton\na.jpg,A dog\n",
+            &["unknown column \"caption\" (nearest: \"capton\")"],
+        ),
+    ];
+    for (name, content, expected) in cases {
+        let source = directory(&[(name, content)], &below("images/"));
+        let mut given = DataSource::new(source.path().join(name));
+        given.columns.caption = expected[0].contains("column").then(|| "caption".to_owned());
+        let error = given.read().unwrap_err().to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    }
+    let images = ["images/a/x.jpg", "images/b/x.jpg"].map(str::to_owned);
+    let source = directory(&[("captions.csv", b"image,caption\nx.jpg,A dog\n")], &images);
+    let error = DataSource::new(source.path()).read().unwrap_err().to_string();
+    assert!(
+        error.contains("1 name may be several files, such as x.jpg ("),
+        "{error}"
+    );
 }

@@ -5,14 +5,17 @@ use super::formats::columns::ColumnNames;
 use super::image::{SourceCaption, SourceImage};
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
+use crate::files::ConfinedPath;
 use crate::suggest;
+use crate::text::counted;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::iter;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 
 /// Captions and splits of each image, sorted by key; a key is the path of the image's file within its directory.
@@ -22,9 +25,15 @@ pub(super) struct CaptionIndex {
     pub(super) problems: Problems,
     /// Names of columns that the user gives.
     pub(super) columns: ColumnNames,
+    /// The files that the images may be.
+    pub(super) files: ImageFiles,
     notes: Vec<String>,
     /// The directory that the names in the file being read are relative to, such as `train/`, or empty.
     pub(super) directory: String,
+    /// The split of rows that name none, where a file has a list for each split.
+    pub(super) split_of_rows: Option<Split>,
+    /// Captions with start or end tokens, and one of these tokens.
+    marked: Option<(u64, String)>,
 }
 
 /// The images whose files exist.
@@ -37,10 +46,20 @@ pub(super) struct FoundImages {
 #[derive(Debug, Default)]
 struct IndexedImage {
     split: Option<Split>,
+    /// Another split that also has the image.
+    conflict: Option<Split>,
     captions: Vec<SourceCaption>,
 }
 
 impl CaptionIndex {
+    /// An index of captions whose images are below these directories.
+    pub(super) fn of_images(roots: Vec<PathBuf>) -> Self {
+        Self {
+            files: ImageFiles::below(roots),
+            ..Self::default()
+        }
+    }
+
     /// Adds an image, perhaps without captions.
     pub(super) fn image(&mut self, key: &str) {
         self.entry(key);
@@ -48,13 +67,30 @@ impl CaptionIndex {
 
     /// Adds a caption to those of the image.
     pub(super) fn caption(&mut self, key: &str, caption: SourceCaption) {
+        let caption = self.without_marks(caption);
         self.entry(key).captions.push(caption);
     }
 
-    /// Assigns a split. An image that is already in another split stays there, and the conflict is listed.
+    /// The caption without the tokens that mark its start and end for training scripts.
+    fn without_marks(&mut self, mut caption: SourceCaption) -> SourceCaption {
+        let Some((text, mark)) = without_marks(&caption.raw) else {
+            return caption;
+        };
+        let (captions, _) = self.marked.get_or_insert_with(|| (0, mark.to_owned()));
+        *captions += 1;
+        caption.raw = text.to_owned();
+        if let Some(tokens) = &mut caption.tokens {
+            tokens.retain(|token| !is_mark(token));
+        }
+        caption
+    }
+
+    /// Assigns a split. An image that is already in another split stays there, and the conflict is listed once, however many
+    /// captions the image has.
     pub(super) fn split(&mut self, key: &str, split: Split) {
-        let first = *self.entry(key).split.get_or_insert(split);
-        if first != split {
+        let image = self.entry(key);
+        let first = *image.split.get_or_insert(split);
+        if first != split && image.conflict.replace(split) != Some(split) {
             let detail = format!("in {first} and in {split}");
             self.problems.add(ProblemKind::SplitConflict, key, detail);
         }
@@ -62,7 +98,9 @@ impl CaptionIndex {
 
     /// Notes what was guessed.
     pub(super) fn note(&mut self, note: String) {
-        self.notes.push(note);
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// The first line that is left out, with its reason.
@@ -141,75 +179,93 @@ impl CaptionIndex {
         self.images.entry(key).or_default()
     }
 
-    /// Finds each image's file: by its path below one of `roots`, else by its name with another extension, other letter
-    /// case or other directories, if only one file in the roots has that name. Lists captions without image and images
-    /// without caption.
+    /// Finds each image's file: by its path below one of the directories, else by its name with another extension, other
+    /// letter case or other directories, if only one file has that name. Lists captions without image and images without
+    /// caption.
     ///
     /// # Errors
     /// If not one image is found.
-    pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<FoundImages, DatasetError> {
+    pub(super) fn find_images(self) -> Result<FoundImages, DatasetError> {
         let Self {
             images: indexed,
+            files,
             mut problems,
             mut notes,
+            marked,
             ..
         } = self;
         let mut images = Vec::new();
         let mut used_roots = BTreeSet::new();
         let count = indexed.len();
         let example = indexed.keys().next().cloned().unwrap_or_default();
-        let tree = LazyLock::new(|| FileNames::below(roots));
+        let mut links = Links::default();
         let mut renamed = 0;
+        let mut ambiguous = Vec::new();
 
-        for (key, IndexedImage { split, captions }) in indexed {
-            let found = find_file(roots, &key).or_else(|| {
-                let path = tree.find(&key)?;
+        for (key, IndexedImage { split, captions, .. }) in indexed {
+            let found = find_file(&files.roots, &key, &mut links).or_else(|| {
+                let path = files.only(&key)?;
                 renamed += 1;
-                Some((
-                    roots.iter().rev().find(|root| !root.as_os_str().is_empty())?,
-                    path,
-                ))
+                let root = files
+                    .roots
+                    .iter()
+                    .rev()
+                    .find(|root| !root.as_os_str().is_empty())?;
+                Some((root, path))
             });
-            match found {
-                Some((root, path)) => {
-                    used_roots.insert(root);
-                    images.push(SourceImage {
-                        key,
-                        path,
-                        split,
-                        captions,
-                    });
-                }
-                None if captions.is_empty() => {
-                    problems.add(
-                        ProblemKind::ImageWithoutCaption,
-                        key,
-                        "neither a caption nor a file",
-                    );
-                }
-                None => {
-                    let detail = |caption: &str| match tree.candidates(&key) {
-                        0 | 1 => caption.to_owned(),
-                        files => format!("{files} files have this name: {caption}"),
-                    };
-                    for caption in captions {
-                        problems.add(ProblemKind::CaptionWithoutImage, &key, detail(&caption.raw));
-                    }
-                }
+            if let Some((root, path)) = found {
+                used_roots.insert(root);
+                images.push(SourceImage {
+                    key,
+                    path,
+                    split,
+                    captions,
+                });
+                continue;
             }
+            let candidates = files.of(&key);
+            if captions.is_empty() {
+                let detail = "neither a caption nor a file";
+                problems.add(ProblemKind::ImageWithoutCaption, key, detail);
+                continue;
+            }
+            let detail = |caption: &str| match candidates.len() {
+                0 | 1 => caption.to_owned(),
+                files => format!("{files} files have this name: {caption}"),
+            };
+            for caption in captions {
+                problems.add(ProblemKind::CaptionWithoutImage, &key, detail(&caption.raw));
+            }
+            if let [one, other, ..] = candidates[..] {
+                ambiguous.push(format!("{key} ({} or {})", one.display(), other.display()));
+            }
+        }
+        if images.is_empty() && !ambiguous.is_empty() {
+            let ambiguous_names = ambiguous.len();
+            ambiguous.truncate(3);
+            return Err(DatasetError::AmbiguousImages {
+                names: ambiguous_names,
+                examples: ambiguous,
+            });
         }
         if images.is_empty() {
             return Err(DatasetError::NoImages {
                 images: count,
-                nearest: tree.nearest(&example),
+                nearest: files.nearest(&example),
                 example,
-                looked_in: roots.to_vec(),
+                looked_in: files.roots,
             });
         }
         if renamed > 0 {
             notes.push(format!(
                 "{renamed} of {} images have another extension, letter case or directory than the captions say",
                 images.len()
+            ));
+        }
+        if let Some((captions, mark)) = marked {
+            let captions = counted(captions, "captions");
+            notes.push(format!(
+                "start and end tokens such as `{mark}` are left out of {captions}"
             ));
         }
         list_images_without_captions(&used_roots, &images, &mut problems)?;
@@ -232,68 +288,233 @@ impl CaptionIndex {
     }
 }
 
-fn find_file<'a>(roots: &'a [PathBuf], key: &str) -> Option<(&'a PathBuf, PathBuf)> {
+/// A caption without start and end tokens, and one of these; `None` if it has none.
+fn without_marks(caption: &str) -> Option<(&str, &str)> {
+    let (mut rest, mut found) = (caption.trim(), None);
+    while let Some(first) = rest.split_whitespace().next().filter(|word| is_mark(word)) {
+        found = found.or(Some(first));
+        rest = rest[first.len()..].trim_start();
+    }
+    while let Some(last) = rest.split_whitespace().next_back().filter(|word| is_mark(word)) {
+        found = found.or(Some(last));
+        rest = rest[..rest.len() - last.len()].trim_end();
+    }
+    found.map(|found| (rest, found))
+}
+
+/// Whether a word marks the start or end of a caption, or pads it, for a training script.
+fn is_mark(word: &str) -> bool {
+    const WORDS: [&str; 5] = ["startseq", "endseq", "start_seq", "end_seq", "startofseq"];
+    const BRACKETED: [&str; 14] = [
+        "start",
+        "end",
+        "s",
+        "/s",
+        "bos",
+        "eos",
+        "sos",
+        "pad",
+        "cls",
+        "sep",
+        "startoftext",
+        "endoftext",
+        "go",
+        "stop",
+    ];
+    let inner = match word.as_bytes() {
+        [b'<', .., b'>'] | [b'[', .., b']'] => &word[1..word.len() - 1],
+        [b's' | b'S' | b'e' | b'E', ..] => return WORDS.iter().any(|mark| word.eq_ignore_ascii_case(mark)),
+        _ => return false,
+    };
+    let inner = inner.trim_matches('|');
+    BRACKETED.iter().any(|mark| inner.eq_ignore_ascii_case(mark))
+}
+
+fn find_file<'a>(roots: &'a [PathBuf], key: &str, links: &mut Links) -> Option<(&'a PathBuf, PathBuf)> {
     let key = key.replace('\\', "/");
     let key = key.trim_start_matches("./");
     // A directory too many: `val2014/a.jpg` where the images' directory is `val2014` itself.
     let shorter = iter::successors(Some(key), |key| Some(key.split_once('/')?.1));
     let mut paths = shorter.flat_map(|key| roots.iter().map(move |root| (root, root.join(key))));
-    paths.find_map(|(root, path)| {
-        let path = fs::canonicalize(path).ok()?;
-        path.is_file().then_some((root, path))
-    })
+    paths.find_map(|(root, path)| Some((root, links.file(&path)?)))
 }
 
-/// The image files below some directories by their names without extension, in lower case.
-struct FileNames(HashMap<String, BTreeSet<PathBuf>>);
+/// Resolves links, those of a directory once for all its files.
+#[derive(Default)]
+struct Links(HashMap<PathBuf, Option<PathBuf>>);
 
-impl FileNames {
-    fn below(roots: &[PathBuf]) -> Self {
-        let mut names: HashMap<String, BTreeSet<PathBuf>> = HashMap::new();
-        for path in roots
-            .iter()
-            .filter_map(|root| real_image_files(root).ok())
-            .flatten()
-        {
-            names.entry(stem_of(&path)).or_default().insert(path);
+impl Links {
+    /// The absolute path of a file without links; `None` if there is no such file.
+    fn file(&mut self, path: &Path) -> Option<PathBuf> {
+        let (parent, name) = (path.parent()?, path.file_name()?);
+        if !self.0.contains_key(parent) {
+            let parent_or_here = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            self.0
+                .insert(parent.to_owned(), fs::canonicalize(parent_or_here).ok());
         }
-        Self(names)
+        let path = self.0.get(parent)?.as_ref()?.join(name);
+        let kind = fs::symlink_metadata(&path).ok()?.file_type();
+        if kind.is_symlink() {
+            return fs::canonicalize(path).ok().filter(|path| path.is_file());
+        }
+        kind.is_file().then_some(path)
+    }
+}
+
+/// The image files below some directories, listed when a name is first looked up.
+#[derive(Debug, Default)]
+pub(super) struct ImageFiles {
+    roots: Vec<PathBuf>,
+    names: OnceCell<FileNames>,
+}
+
+/// Image files by their names without extension, in lower case, and by the numbers that their names end with.
+#[derive(Debug, Default)]
+struct FileNames {
+    by_stem: HashMap<String, BTreeSet<PathBuf>>,
+    by_number: OnceCell<HashMap<u64, BTreeSet<PathBuf>>>,
+}
+
+impl ImageFiles {
+    pub(super) fn below(roots: Vec<PathBuf>) -> Self {
+        Self {
+            roots,
+            names: OnceCell::new(),
+        }
     }
 
-    /// The only file that the name can mean: with its extension if several have the stem.
-    fn find(&self, key: &str) -> Option<PathBuf> {
-        let wanted = PathBuf::from(key.replace('\\', "/"));
-        // A name such as `2258277193.1` has no extension, though it has a dot.
-        let files = self
-            .0
-            .get(&stem_of(&wanted))
-            .or_else(|| self.0.get(&name_of(&wanted)))?;
-        let with_name = files.iter().filter(|file| name_of(file) == name_of(&wanted));
-        let candidates: Vec<&PathBuf> = match files.len() {
-            1 => files.iter().collect(),
-            _ => with_name.collect(),
-        };
-        match candidates[..] {
+    /// Whether a file has this name, perhaps with an extension.
+    pub(super) fn have(&self, name: &str) -> bool {
+        !self.of(name).is_empty()
+    }
+
+    /// The files that a name can mean, also as it is written in URLs.
+    fn of(&self, key: &str) -> Vec<&PathBuf> {
+        let names = self.names.get_or_init(|| FileNames::below(&self.roots));
+        let files = names.of(key);
+        if !files.is_empty() || !key.contains(['%', '?']) {
+            return files;
+        }
+        let without_query = key.split_once('?').map_or(key, |(path, _)| path);
+        let files = names.of(without_query);
+        match files.is_empty() {
+            true => names.of(&percent_decoded(without_query)),
+            false => files,
+        }
+    }
+
+    /// The only file that a name can mean.
+    fn only(&self, key: &str) -> Option<PathBuf> {
+        match self.of(key)[..] {
             [only] => Some(only.clone()),
             _ => None,
         }
     }
 
-    fn candidates(&self, key: &str) -> usize {
-        self.0.get(&stem_of(Path::new(key))).map_or(0, BTreeSet::len)
-    }
-
     /// The name of an existing file that is most like this one.
     fn nearest(&self, key: &str) -> Option<String> {
-        let names = self
-            .0
-            .values()
-            .flatten()
-            .filter_map(|path| path.file_name()?.to_str());
-        let names: BTreeSet<&str> = names.collect();
+        let files = self.names.get()?.by_stem.values().flatten();
+        let names: BTreeSet<&str> = files.filter_map(|path| path.file_name()?.to_str()).collect();
         let nearest = suggest::nearest(key, names.iter().copied()).or_else(|| names.first().copied());
         nearest.map(str::to_owned)
     }
+}
+
+impl FileNames {
+    fn below(roots: &[PathBuf]) -> Self {
+        let mut names = Self::default();
+        for root in roots {
+            // A directory that cannot be listed has no files to find.
+            let _ = for_each_image(root, &mut |path| {
+                names.by_stem.entry(stem_of(&path)).or_default().insert(path);
+            });
+        }
+        names
+    }
+
+    /// The files with a stem, those with the whole name if there are some; or else the files with a number: `42` or `42.jpg`
+    /// is `000000000042.jpg`, and without extension also `COCO_val2014_000000000042.jpg`.
+    fn of(&self, key: &str) -> Vec<&PathBuf> {
+        let wanted = PathBuf::from(key.replace('\\', "/"));
+        // A name such as `2258277193.1` has no extension, though it has a dot.
+        let stem = self
+            .by_stem
+            .get(&stem_of(&wanted))
+            .or_else(|| self.by_stem.get(&name_of(&wanted)));
+        if let Some(files) = stem {
+            let named: Vec<&PathBuf> = files
+                .iter()
+                .filter(|file| name_of(file) == name_of(&wanted))
+                .collect();
+            return match named.is_empty() {
+                true => files.iter().collect(),
+                false => named,
+            };
+        }
+        let Some(number) = plain_number(&stem_of(&wanted)) else {
+            return Vec::new();
+        };
+        let files = self.by_number().get(&number).into_iter().flatten();
+        let (plain, prefixed): (Vec<_>, Vec<_>) =
+            files.partition(|file| plain_number(&stem_of(file)).is_some());
+        match plain.is_empty() && !is_image_name(&wanted) {
+            true => prefixed,
+            false => plain,
+        }
+    }
+
+    fn by_number(&self) -> &HashMap<u64, BTreeSet<PathBuf>> {
+        self.by_number.get_or_init(|| {
+            let mut files: HashMap<u64, BTreeSet<PathBuf>> = HashMap::new();
+            for (stem, paths) in &self.by_stem {
+                if let Some(number) = last_number(stem) {
+                    files.entry(number).or_default().extend(paths.iter().cloned());
+                }
+            }
+            files
+        })
+    }
+}
+
+/// The number that a name is.
+fn plain_number(stem: &str) -> Option<u64> {
+    let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| stem.parse().ok())?
+}
+
+/// The number that a name is or, written with leading zeros or many digits, ends with.
+fn last_number(stem: &str) -> Option<u64> {
+    const DIGITS: usize = 6;
+    let last = stem.rsplit(['_', '-']).next()?;
+    match last.len() >= DIGITS || last.len() == stem.len() {
+        true => plain_number(last),
+        false => None,
+    }
+}
+
+/// The text with `%20` and the like replaced by the bytes that they stand for.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = after.get(..2).filter(|_| *first == b'%');
+        let code = code.and_then(|code| str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn name_of(path: &Path) -> String {
@@ -322,9 +543,12 @@ fn list_images_without_captions(
     let captioned: HashSet<&Path> = found.iter().map(|image| image.path.as_path()).collect();
     let mut others = BTreeSet::new();
     for root in roots {
-        others.extend(real_image_files(root)?);
+        for_each_image(root, &mut |path| {
+            if !captioned.contains(path.as_path()) {
+                others.insert(path);
+            }
+        })?;
     }
-    others.retain(|path| !captioned.contains(path.as_path()));
     for path in others {
         let path = path.display().to_string();
         problems.add(ProblemKind::ImageWithoutCaption, path, "no caption names it");
@@ -332,11 +556,17 @@ fn list_images_without_captions(
     Ok(())
 }
 
-/// [`image_files`], with links resolved.
-fn real_image_files(root: &Path) -> Result<impl Iterator<Item = PathBuf>, DatasetError> {
+/// Calls `take` with the real path of every image file in a directory and its subdirectories, except hidden files and
+/// linked directories.
+///
+/// # Errors
+/// If a directory cannot be read.
+fn for_each_image(root: &Path, take: &mut dyn FnMut(PathBuf)) -> Result<(), DatasetError> {
     let root = fs::canonicalize(root).map_err(DatasetError::reading(root))?;
-    let files = image_files(&root)?.into_iter();
-    Ok(files.map(|path| fs::canonicalize(&path).unwrap_or(path)))
+    walk(&root, &mut |path, is_link| {
+        let real = is_link.then(|| fs::canonicalize(&path).ok()).flatten();
+        take(real.unwrap_or(path));
+    })
 }
 
 /// The image files in a directory and its subdirectories, sorted, except hidden files and linked directories.
@@ -345,6 +575,13 @@ fn real_image_files(root: &Path) -> Result<impl Iterator<Item = PathBuf>, Datase
 /// If a directory cannot be read.
 pub fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
+    walk(root, &mut |path, _| files.push(path))?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Calls `take` with the path of every image file, and whether it is a link.
+fn walk(root: &Path, take: &mut dyn FnMut(PathBuf, bool)) -> Result<(), DatasetError> {
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).map_err(DatasetError::reading(&directory))? {
@@ -355,13 +592,23 @@ pub fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
                 continue;
             } else if kind.is_dir() {
                 directories.push(path);
-            } else if is_image_name(&path) {
-                files.push(path);
+            } else if is_image_name(&path) || (path.extension().is_none() && starts_as_image(&path)) {
+                take(path, kind.is_symlink());
             }
         }
     }
-    files.sort_unstable();
-    Ok(files)
+    Ok(())
+}
+
+/// Whether a file without extension has the first bytes of an image.
+fn starts_as_image(path: &Path) -> bool {
+    const STARTS: [&[u8]; 6] = [b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"];
+    let mut start = Vec::new();
+    let read = ConfinedPath::from(path)
+        .open()
+        .map(|file| file.take(12).read_to_end(&mut start));
+    let is_webp = start.starts_with(b"RIFF") && start.ends_with(b"WEBP");
+    matches!(read, Ok(Ok(_))) && (is_webp || STARTS.iter().any(|known| start.starts_with(known)))
 }
 
 /// Whether a file's name has the extension of an image.
@@ -380,19 +627,75 @@ mod tests {
     use super::*;
 
     #[test]
+    fn start_and_end_tokens_are_left_out() {
+        for (caption, expected) in [
+            ("startseq a dog endseq", Some("a dog")),
+            ("<start> a dog <end> <pad> <pad>", Some("a dog")),
+            ("[START] a dog", Some("a dog")),
+            ("<|startoftext|> a dog </s>", Some("a dog")),
+            ("start a dog <3 the end", None),
+            ("end of a <dog>", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                without_marks(caption).map(|(text, _)| text),
+                expected,
+                "{caption}"
+            );
+        }
+        assert_eq!(without_marks("startseq endseq"), Some(("", "startseq")));
+    }
+
+    #[test]
+    fn names_are_found_as_numbers_and_in_urls_encoding() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = [
+            "000000000042.jpg",
+            "COCO_val2014_000000000007.jpg",
+            "a b.png",
+            "photo_3.jpg",
+            "é.jpg",
+        ];
+        for name in files {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        fs::write(directory.path().join("bare"), b"\xff\xd8\xff\xe0").unwrap();
+        fs::write(directory.path().join("LICENSE"), "text").unwrap();
+        let images = ImageFiles::below(vec![directory.path().to_owned()]);
+        let found = |name: &str| Some(images.only(name)?.file_name()?.to_string_lossy().into_owned());
+        for (name, file) in [
+            ("42", "000000000042.jpg"),
+            ("42.jpg", "000000000042.jpg"),
+            ("0042.png", "000000000042.jpg"),
+            ("7", "COCO_val2014_000000000007.jpg"),
+            ("a%20b.png", "a b.png"),
+            ("%C3%A9.jpg?w=1", "é.jpg"),
+            ("a b.png?w=1", "a b.png"),
+            ("bare.jpg", "bare"),
+        ] {
+            assert_eq!(found(name).as_deref(), Some(file), "{name}");
+        }
+        for name in ["7.jpg", "3", "LICENSE", "%zz", "", "99999999999999999999999"] {
+            assert_eq!(found(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn image_keeps_all_captions_and_its_first_split() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.jpg"), "").unwrap();
-        let mut index = CaptionIndex::default();
+        let mut index = CaptionIndex::of_images(vec![directory.path().to_owned()]);
         index.caption("a.jpg", SourceCaption::new("one"));
         index.split("a.jpg", Split::Dev);
         index.caption("a.jpg", SourceCaption::new("two"));
         let key = index.key_of("a").into_owned();
         index.split(&key, Split::Test);
-        let FoundImages { images, problems, .. } = index.find_images(&[directory.path().to_owned()]).unwrap();
+        index.split(&key, Split::Test);
+        let FoundImages { images, problems, .. } = index.find_images().unwrap();
         assert_eq!(images.len(), 1);
         assert_eq!(images[0].captions.len(), 2);
         assert_eq!(images[0].split, Some(Split::Dev));
+        assert_eq!(problems.count(ProblemKind::SplitConflict), 1);
         assert_eq!(
             problems.of_kind(ProblemKind::SplitConflict)[0].detail,
             "in dev and in test"
@@ -407,7 +710,7 @@ mod tests {
         for name in ["a.jpg", "alone.PNG", "more/alone.jpg", "notes.txt", ".hidden.jpg"] {
             fs::write(images.join(name), "").unwrap();
         }
-        let mut index = CaptionIndex::default();
+        let mut index = CaptionIndex::of_images(vec![images]);
         index.caption("a.jpg", SourceCaption::new("here"));
         index.caption("b.jpg.1", SourceCaption::new("not here"));
         index.image("c.jpg");
@@ -415,7 +718,7 @@ mod tests {
             images: found,
             problems,
             ..
-        } = index.find_images(&[images]).unwrap();
+        } = index.find_images().unwrap();
         assert_eq!(found.len(), 1);
         let [missing] = problems.of_kind(ProblemKind::CaptionWithoutImage) else {
             panic!("{problems:?}")

@@ -15,11 +15,15 @@
 //! | `flickr8k` | `*.token.txt`, `*.token` | `*train*.txt`, `*dev*.txt` or `*val*.txt`, `*test*.txt` beside it |
 //! | `coco` | `captions_*.json`, all of them | by the file's name, as `captions_val2014.json` |
 //! | `folder` | `captions.csv` or `captions.jsonl`, see [`folder`] | a column or key `split` |
-//! | `kaggle` | `captions.txt` | none |
+//! | `kaggle` | `captions.txt` and other tables | a column |
+//! | `json` | `captions.json` | a key, or a list for each split |
+//! | `descriptions` | `descriptions.txt` | none |
+//! | `sidecars` | a text beside each image | none |
 //!
 //! [`webdataset`] unpacks tar shards, which are then read as a `folder`.
 //!
-//! Captions are searched for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`, `photos/`
+//! Captions are searched for in the directory, in `annotations/`, `Flickr8k_text/` and the directories of splits, then two
+//! levels below; images in `images/`, `photos/`
 //! and the directories of Flickr8k, Flickr30k and COCO, then in the directory itself.
 
 mod build;

@@ -5,7 +5,7 @@ use super::formats::columns::ColumnNames;
 use super::formats::flickr8k;
 use super::formats::{Format, Reader, files_in};
 use super::image::SourceImage;
-use super::index::{CaptionIndex, FoundImages};
+use super::index::{CaptionIndex, FoundImages, ImageFiles};
 use super::problems::Problems;
 use super::split::{self, Split};
 use std::collections::BTreeSet;
@@ -65,8 +65,9 @@ impl RawDataset {
     }
 }
 
-/// The captions files, and their reader.
+/// The captions files, their reader, and the directory that they are found in.
 struct CaptionsFiles {
+    directory: PathBuf,
     reader: &'static Reader,
     files: Vec<PathBuf>,
     also_found: Vec<Format>,
@@ -93,17 +94,28 @@ impl DataSource {
     /// If the source does not exist, its format is not recognized, a file cannot be read or has no valid line, or not
     /// one image exists. Single invalid lines are listed in [`RawDataset::problems`] instead.
     pub fn read(&self) -> Result<RawDataset, DatasetError> {
+        let mut index = CaptionIndex::of_images(self.image_roots());
+        index.columns = self.columns.clone();
         let CaptionsFiles {
+            directory,
             reader,
             files,
             also_found,
-        } = self.find_captions()?;
-        let mut index = CaptionIndex::default();
-        index.columns = self.columns.clone();
+        } = self.find_captions(&index.files)?;
+        if directory != self.path {
+            index.note(format!("captions are read from {}", directory.display()));
+            let roots = [roots_in(&directory), self.image_roots()].concat();
+            index.files = ImageFiles::below(if self.images.is_some() {
+                self.image_roots()
+            } else {
+                roots
+            });
+        }
         for file in &files {
-            index.directory = self.split_directory_of(file);
+            index.directory = split_directory_of(&directory, file);
             (reader.read)(file, &mut index)?;
-            if files.len() > 1
+            let named = files.iter().filter(|file| split_named(file).is_some());
+            if named.count() > 1
                 && let Some(split) = split_named(file)
             {
                 index.split_the_rest(split);
@@ -124,7 +136,7 @@ impl DataSource {
             images,
             problems,
             notes,
-        } = index.find_images(&self.image_roots())?;
+        } = index.find_images()?;
         Ok(RawDataset {
             images,
             format: reader.format,
@@ -143,7 +155,8 @@ impl DataSource {
         if self.is_scenes() {
             return Ok(Format::Scenes);
         }
-        Ok(self.find_captions()?.reader.format)
+        let images = ImageFiles::below(self.image_roots());
+        Ok(self.find_captions(&images)?.reader.format)
     }
 
     fn directory(&self) -> &Path {
@@ -154,7 +167,7 @@ impl DataSource {
         }
     }
 
-    fn find_captions(&self) -> Result<CaptionsFiles, DatasetError> {
+    fn find_captions(&self, images: &ImageFiles) -> Result<CaptionsFiles, DatasetError> {
         if self.is_scenes() {
             return Err(DatasetError::ScenesAreDrawn);
         }
@@ -168,91 +181,21 @@ impl DataSource {
                 Some(format) => Reader::of(Some(format))
                     .next()
                     .ok_or(DatasetError::ScenesAreDrawn)?,
-                None => Reader::of_file(file)?,
+                None => Reader::of_file(file, images)?,
             };
             return Ok(CaptionsFiles {
+                directory: self.path.clone(),
                 reader,
                 files: vec![file.clone()],
                 also_found: Vec::new(),
             });
         }
-        let mut found = Vec::new();
-        for reader in Reader::of(self.format) {
-            let files = reader.find(&self.path)?;
-            if !files.is_empty() {
-                found.push((reader, files));
-            }
-        }
-        if found.is_empty() {
-            // Hugging Face's imagefolder: `train/metadata.jsonl`, `test/metadata.jsonl`.
-            let is_table = |reader: &&Reader| matches!(reader.format, Format::Folder | Format::Kaggle);
-            for reader in Reader::of(self.format).filter(is_table) {
-                let mut files = Vec::new();
-                for directory in self.split_directories()? {
-                    files.extend(reader.find(&directory)?);
-                }
-                if !files.is_empty() {
-                    found.push((reader, files));
-                }
-            }
-        }
-        if found.is_empty() {
-            for reader in Reader::of(self.format) {
-                let files = reader.find_by_content(&self.path)?;
-                if !files.is_empty() {
-                    found.push((reader, files));
-                    break;
-                }
-            }
-        }
-        let mut found = found.into_iter();
-        let Some((reader, files)) = found.next() else {
-            let looked_for: Vec<_> = Reader::of(self.format).map(|reader| reader.files).collect();
-            return Err(DatasetError::NotRecognized {
-                path: self.path.clone(),
-                looked_for: looked_for.join(", "),
-            });
-        };
-        let splits: BTreeSet<Option<Split>> = files.iter().map(|file| split_named(file)).collect();
-        let has_a_split_each = splits.len() == files.len() && !splits.contains(&None);
-        let is_beside_another = |file: &PathBuf| {
-            files
-                .iter()
-                .any(|other| other != file && other.parent() == file.parent())
-        };
-        if files.iter().any(is_beside_another) && !reader.has_several_files && !has_a_split_each {
-            return Err(DatasetError::Ambiguous {
-                format: reader.format,
-                files,
-            });
-        }
-        Ok(CaptionsFiles {
-            reader,
-            files,
-            also_found: found.map(|(reader, _)| reader.format).collect(),
+        let looked_for: Vec<_> = Reader::of(self.format).map(|reader| reader.files).collect();
+        let found = find_captions_below(&self.path, self.format, images, LEVELS)?;
+        found.ok_or_else(|| DatasetError::NotRecognized {
+            path: self.path.clone(),
+            looked_for: looked_for.join(", "),
         })
-    }
-
-    /// The directories in the source that are named like a split, such as `validation`.
-    fn split_directories(&self) -> Result<Vec<PathBuf>, DatasetError> {
-        let mut directories = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(DatasetError::reading(&self.path))? {
-            let path = entry.map_err(DatasetError::reading(&self.path))?.path();
-            if path.is_dir() && !self.split_directory_of(&path.join("file")).is_empty() {
-                directories.push(path);
-            }
-        }
-        directories.sort_unstable();
-        Ok(directories)
-    }
-
-    /// `train/` for a file in the directory `train` of the source; empty for a file elsewhere.
-    fn split_directory_of(&self, file: &Path) -> String {
-        let directory = file.strip_prefix(&self.path).ok().and_then(Path::parent);
-        let name = directory
-            .and_then(Path::to_str)
-            .filter(|name| name.parse::<Split>().is_ok());
-        name.map_or_else(String::new, |name| format!("{name}/"))
     }
 
     /// Reads the split lists of the command line or, for Flickr8k, those beside the captions; returns the files.
@@ -282,28 +225,156 @@ impl DataSource {
 
     /// The directories of images, most likely first.
     fn image_roots(&self) -> Vec<PathBuf> {
-        const USUAL: [&str; 12] = [
-            "images",
-            "Images",
-            "photos",
-            "Flicker8k_Dataset",
-            "Flickr8k_Dataset",
-            "flickr30k_images",
-            "flickr30k-images",
-            "train2014",
-            "val2014",
-            "train2017",
-            "val2017",
-            "",
-        ];
         match &self.images {
             Some(directory) => vec![directory.clone()],
-            None => {
-                let roots = USUAL.iter().map(|name| self.directory().join(name));
-                roots.filter(|root| root.is_dir()).collect()
+            None => roots_in(self.directory()),
+        }
+    }
+}
+
+/// Directories below a source that are looked through for captions.
+const LEVELS: usize = 2;
+
+/// The captions files of a directory, or else of the only directory in it that has some.
+fn find_captions_below(
+    directory: &Path,
+    format: Option<Format>,
+    images: &ImageFiles,
+    levels: usize,
+) -> Result<Option<CaptionsFiles>, DatasetError> {
+    if let Some(found) = find_captions_in(directory, format, images)? {
+        return Ok(Some(found));
+    }
+    if levels == 0 {
+        return Ok(None);
+    }
+    let mut below = Vec::new();
+    for subdirectory in subdirectories(directory)? {
+        below.extend(find_captions_below(&subdirectory, format, images, levels - 1)?);
+    }
+    match below.len() {
+        0 | 1 => Ok(below.pop()),
+        _ => Err(DatasetError::SeveralSources {
+            path: directory.to_owned(),
+            directories: below.into_iter().map(|found| found.directory).collect(),
+        }),
+    }
+}
+
+/// The captions files of a directory: by their names, also in directories of splits such as `train`, or by their content.
+fn find_captions_in(
+    directory: &Path,
+    format: Option<Format>,
+    images: &ImageFiles,
+) -> Result<Option<CaptionsFiles>, DatasetError> {
+    let mut found = Vec::new();
+    for reader in Reader::of(format) {
+        let files = reader.find(directory, images)?;
+        if !files.is_empty() {
+            found.push((reader, files));
+        }
+    }
+    let mut splits = subdirectories(directory)?;
+    splits.retain(|path| !split_directory_of(directory, &path.join("file")).is_empty());
+    let in_splits =
+        |find: &dyn Fn(&Path) -> Result<Vec<PathBuf>, DatasetError>| -> Result<Vec<PathBuf>, DatasetError> {
+            let files = splits
+                .iter()
+                .map(|split| find(split))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(files.concat())
+        };
+    if found.is_empty() {
+        // Hugging Face's imagefolder: `train/metadata.jsonl`, `test/metadata.jsonl`.
+        let is_table = |reader: &&Reader| matches!(reader.format, Format::Folder | Format::Kaggle);
+        for reader in Reader::of(format).filter(is_table) {
+            let files = in_splits(&|split| reader.find(split, images))?;
+            if !files.is_empty() {
+                found.push((reader, files));
             }
         }
     }
+    if found.is_empty() {
+        for reader in Reader::of(format) {
+            let mut files = reader.find_by_content(directory, images)?;
+            if files.is_empty() && reader.format != Format::Sidecars {
+                files = in_splits(&|split| reader.find_by_content(split, images))?;
+            }
+            if !files.is_empty() {
+                found.push((reader, files));
+                break;
+            }
+        }
+    }
+    let mut found = found.into_iter();
+    let Some((reader, files)) = found.next() else {
+        return Ok(None);
+    };
+    let splits: BTreeSet<Option<Split>> = files.iter().map(|file| split_named(file)).collect();
+    let has_a_split_each = splits.len() == files.len() && !splits.contains(&None);
+    let is_beside_another = |file: &PathBuf| {
+        files
+            .iter()
+            .any(|other| other != file && other.parent() == file.parent())
+    };
+    let are_shards = files
+        .iter()
+        .all(|file| file.extension().is_some_and(|extension| extension == "parquet"));
+    if files.iter().any(is_beside_another) && !reader.has_several_files && !has_a_split_each && !are_shards {
+        return Err(DatasetError::Ambiguous {
+            format: reader.format,
+            files,
+        });
+    }
+    Ok(Some(CaptionsFiles {
+        directory: directory.to_owned(),
+        reader,
+        files,
+        also_found: found.map(|(reader, _)| reader.format).collect(),
+    }))
+}
+
+/// The directories in a directory, sorted, except hidden ones.
+fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let mut directories = Vec::new();
+    for entry in fs::read_dir(directory).map_err(DatasetError::reading(directory))? {
+        let entry = entry.map_err(DatasetError::reading(directory))?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_hidden && entry.path().is_dir() {
+            directories.push(entry.path());
+        }
+    }
+    directories.sort_unstable();
+    Ok(directories)
+}
+
+/// `train/` for a file in the directory `train` of the source; empty for a file elsewhere.
+fn split_directory_of(source: &Path, file: &Path) -> String {
+    let directory = file.strip_prefix(source).ok().and_then(Path::parent);
+    let name = directory
+        .and_then(Path::to_str)
+        .filter(|name| name.parse::<Split>().is_ok());
+    name.map_or_else(String::new, |name| format!("{name}/"))
+}
+
+/// The usual directories of images in a directory, and itself.
+fn roots_in(directory: &Path) -> Vec<PathBuf> {
+    const USUAL: [&str; 12] = [
+        "images",
+        "Images",
+        "photos",
+        "Flicker8k_Dataset",
+        "Flickr8k_Dataset",
+        "flickr30k_images",
+        "flickr30k-images",
+        "train2014",
+        "val2014",
+        "train2017",
+        "val2017",
+        "",
+    ];
+    let roots = USUAL.iter().map(|name| directory.join(name));
+    roots.filter(|root| root.is_dir()).collect()
 }
 
 fn named_split_lists(files: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {

@@ -2,36 +2,38 @@
 //!
 //! Chen et al., "Microsoft COCO Captions: Data Collection and Evaluation Server" (2015).
 
-use super::json;
-use super::{Format, Reader};
+use super::{Format, Reader, json, json_records};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
 use crate::data::index::CaptionIndex;
 use crate::data::problems::ProblemKind;
-use crate::data::split;
+use crate::data::split::{self, Split};
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::fmt;
 use std::path::Path;
 
 pub(super) const READER: Reader = Reader {
     format: Format::Coco,
     files: "captions_*.json",
     is_named: |name| name.starts_with("captions_") && name.ends_with(".json"),
-    recognizes: |file| json::has_extension(file) && json::mentions(file, "annotations"),
+    // Files of object detection also have annotations.
+    recognizes: |file, _| json::mentions(file, &["annotations", "image_id", "caption"]),
     read,
     has_several_files: true,
 };
 
 #[derive(Deserialize)]
-struct CocoFile {
+pub(super) struct CocoFile {
+    /// Without them, the ids are taken for names.
+    #[serde(default)]
     images: Vec<CocoImage>,
-    annotations: Vec<Annotation>,
+    annotations: Option<Vec<Annotation>>,
 }
 
 #[derive(Deserialize)]
 struct CocoImage {
     id: Id,
+    #[serde(alias = "filename", alias = "file")]
     file_name: String,
 }
 
@@ -42,47 +44,91 @@ struct Annotation {
     caption: Option<String>,
 }
 
-/// COCO's ids are numbers; other datasets of this format also have texts.
-#[derive(Deserialize, PartialEq, Eq, Hash)]
+/// An id: a number, or a text that may be a number.
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Id {
     Number(i64),
+    Float(f64),
     Text(String),
 }
 
-impl fmt::Display for Id {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Id {
+    /// The id as text, the same for `42`, `42.0`, `"42"` and `"000042"`.
+    fn into_text(self) -> String {
         match self {
-            Self::Number(number) => number.fmt(formatter),
-            Self::Text(text) => text.fmt(formatter),
+            Self::Number(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Text(text) => match text.strip_suffix(".0").unwrap_or(&text).parse::<i64>() {
+                Ok(number) => number.to_string(),
+                Err(_) => text,
+            },
         }
     }
 }
 
 /// Reads one file. The split of its images is in its name (`captions_val2014.json`: dev).
 fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
-    let CocoFile { images, annotations } = json::read(file)?;
-    let split = file
-        .file_name()
-        .and_then(|name| split::named_in(&name.to_string_lossy()));
-    let mut names = HashMap::new();
-    for CocoImage { id, file_name } in images {
-        index.image(&file_name);
-        if let Some(split) = split {
-            index.split(&file_name, split);
-        }
-        names.insert(id, file_name);
+    let coco: CocoFile = json::read(file, index)?;
+    if coco.annotations.is_none() {
+        // They may be below the names of splits.
+        return json_records::read(file, index);
     }
-    for Annotation { image_id, caption } in annotations {
-        let caption = caption.unwrap_or_default();
-        match names.get(&image_id) {
-            Some(key) => index.caption(key, SourceCaption::new(caption)),
-            None => {
-                let location = format!("{}, image id {image_id}", file.display());
-                let problems = &mut index.problems;
-                problems.add(ProblemKind::CaptionWithoutImage, location, caption);
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    coco.take(&file.display().to_string(), split::named_in(&name), index);
+    Ok(())
+}
+
+impl CocoFile {
+    /// Adds the captions; `origin` is for messages.
+    pub(super) fn take(self, origin: &str, split: Option<Split>, index: &mut CaptionIndex) {
+        let has_names = !self.images.is_empty();
+        if !has_names {
+            index.note(format!(
+                "{origin}: no `images`; their ids are taken for names of files"
+            ));
+        }
+        let mut names = HashMap::new();
+        for CocoImage { id, file_name } in self.images {
+            index.image(&file_name);
+            if let Some(split) = split {
+                index.split(&file_name, split);
+            }
+            names.insert(id.into_text(), file_name);
+        }
+        for Annotation { image_id, caption } in self.annotations.into_iter().flatten() {
+            let caption = caption.unwrap_or_default();
+            let id = image_id.into_text();
+            match names.get(&id) {
+                Some(key) => index.caption(key, SourceCaption::new(caption)),
+                None if has_names => {
+                    let location = format!("{origin}, image id {id}");
+                    let problems = &mut index.problems;
+                    problems.add(ProblemKind::CaptionWithoutImage, location, caption);
+                }
+                None => {
+                    index.caption(&id, SourceCaption::new(caption));
+                    if let Some(split) = split {
+                        index.split(&id, split);
+                    }
+                }
             }
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_same_as_numbers_and_as_texts() {
+        let ids = ["42", "42.0", "\"42\"", "\"000000000042\"", "\"42.0\""];
+        for id in ids {
+            let id: Id = serde_json::from_str(id).unwrap();
+            assert_eq!(id.into_text(), "42");
+        }
+        let text: Id = serde_json::from_str("\"a1\"").unwrap();
+        assert_eq!(text.into_text(), "a1");
+    }
 }

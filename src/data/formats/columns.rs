@@ -1,35 +1,53 @@
 //! What the columns of a table, or the keys of an object, mean.
 
 use crate::data::image::SourceCaption;
-use crate::data::index::CaptionIndex;
+use crate::data::index::{CaptionIndex, is_image_name};
 use crate::data::problems::ProblemKind;
 use crate::data::split::Split;
+use crate::suggest::UnknownName;
 use crate::text::is_missing;
+use std::mem;
+use std::path::Path;
 
-/// Names of columns, in the order of preference: a file's name before a number.
+/// Names of columns without letter case, blanks and underscores, in the order of preference: a file's name before a number.
 const IMAGE: &[&str] = &[
     "image",
     "photo",
-    "file_name",
     "filename",
-    "image_name",
-    "photo_name",
-    "image_file",
-    "image_path",
-    "file_path",
+    "imagename",
+    "photoname",
+    "imagefile",
+    "imagepath",
     "filepath",
     "path",
     "file",
     "img",
-    "img_path",
-    "img_name",
+    "imgpath",
+    "imgname",
+    "picture",
+    "picturename",
+    "picturepath",
+    "photopath",
+    "photofile",
+    "imgfile",
+    "imagefilename",
+    "imgfilename",
+    "imagefilepath",
+    "pic",
+    "fname",
     "name",
-    "image_id",
-    "img_id",
-    "photo_id",
+    "imageid",
+    "imgid",
+    "photoid",
+    "pictureid",
     "id",
+    "key",
+    "imagekey",
     "url",
-    "image_url",
+    "imageurl",
+    "imgurl",
+    "photourl",
+    "pictureurl",
 ];
 const CAPTION: &[&str] = &[
     "caption",
@@ -37,8 +55,8 @@ const CAPTION: &[&str] = &[
     "comment",
     "comments",
     "text",
-    "caption_text",
-    "caption_str",
+    "captiontext",
+    "captionstr",
     "description",
     "descriptions",
     "desc",
@@ -50,8 +68,31 @@ const CAPTION: &[&str] = &[
     "reference",
     "references",
     "annotation",
+    "rawcaption",
+    "imagecaption",
+    "imagedescription",
+    "alttext",
+    "alt",
+    "prompt",
 ];
-const SPLIT: &[&str] = &["split", "subset", "set", "set_name", "partition", "fold"];
+/// What is no caption in names such as `caption_id`, where `caption_en` is one.
+const ABOUT_CAPTIONS: &[&str] = &[
+    "id", "ids", "no", "nr", "num", "number", "n", "count", "index", "idx", "length", "len", "score",
+];
+const SPLIT: &[&str] = &[
+    "split",
+    "subset",
+    "set",
+    "setname",
+    "partition",
+    "splitname",
+    "phase",
+    "stage",
+    "usage",
+    FOLD,
+];
+/// Often the number of a part in cross-validation, which is no split.
+const FOLD: &str = "fold";
 
 /// Names of columns that the user gives; empty: by the tables above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +112,10 @@ pub(super) struct Columns {
     /// `caption`, or `caption_0` to `caption_4`.
     pub(super) captions: Vec<usize>,
     pub(super) split: Option<usize>,
+    /// Columns such as `is_train`, which have 1 for the images of a split.
+    flags: Vec<(usize, Split)>,
+    /// Whether numbers in the column of the split are parts of a cross-validation.
+    has_folds: bool,
     pub(super) count: usize,
 }
 
@@ -90,20 +135,56 @@ impl Columns {
             None => {
                 let is_numbered = |name: &String| {
                     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-                    stem.len() < name.len() && CAPTION.contains(&stem.trim_end_matches('_'))
+                    stem.len() < name.len() && CAPTION.contains(&stem)
                 };
-                (0..names.len())
+                let is_like = |name: &&String| {
+                    let rest = name
+                        .strip_prefix("caption")
+                        .or_else(|| name.trim_end_matches('s').strip_suffix("caption"));
+                    rest.is_some_and(|rest| !ABOUT_CAPTIONS.contains(&rest))
+                };
+                let numbered: Vec<usize> = (0..names.len())
                     .filter(|&column| is_numbered(&names[column]))
-                    .collect()
+                    .collect();
+                match numbered.is_empty() {
+                    true => names.iter().position(|name| is_like(&name)).into_iter().collect(),
+                    false => numbered,
+                }
             }
         };
         let captions: Vec<usize> = captions.into_iter().filter(|&column| column != image).collect();
+        let split = find(&given.split, SPLIT);
+        let flags = match split {
+            Some(_) => Vec::new(),
+            None => flags(&names),
+        };
         (!captions.is_empty()).then(|| Self {
+            split,
+            flags,
+            has_folds: given.split.is_none() && split.is_some_and(|column| names[column] == FOLD),
+            ..Self::at(image, captions, names.len())
+        })
+    }
+
+    /// The columns of a table without header.
+    pub(super) fn at(image: usize, captions: Vec<usize>, count: usize) -> Self {
+        Self {
             image,
             captions,
-            split: find(&given.split, SPLIT),
-            count: names.len(),
-        })
+            split: None,
+            flags: Vec::new(),
+            has_folds: false,
+            count,
+        }
+    }
+
+    /// The first name that the user gives and no column has.
+    pub(super) fn missing(names: &[&str], given: &ColumnNames) -> Option<UnknownName> {
+        let has = |wanted: &&String| names.iter().any(|name| normalized(name) == normalized(wanted));
+        let given = [&given.image, &given.caption, &given.split];
+        let missing = given.into_iter().flatten().find(|wanted| !has(wanted))?;
+        let names = names.iter().map(|name| name.trim());
+        Some(UnknownName::new("column", missing, names))
     }
 
     /// The columns in words, for a note; `None` if they have the usual names.
@@ -111,9 +192,17 @@ impl Columns {
         let name = |column: usize| names.get(column).map_or("", |name| name.trim());
         let captions: Vec<&str> = self.captions.iter().map(|&column| name(column)).collect();
         let is_usual = matches!(name(self.image), "image" | "photo") && captions == ["caption"];
-        let split = self
+        let is_usual = is_usual && self.flags.is_empty();
+        let splits: Vec<&str> = self
             .split
-            .map_or(String::new(), |column| format!(", split from `{}`", name(column)));
+            .iter()
+            .chain(self.flags.iter().map(|(column, _)| column))
+            .map(|&column| name(column))
+            .collect();
+        let split = match splits.is_empty() {
+            true => String::new(),
+            false => format!(", split from `{}`", splits.join("`, `")),
+        };
         (!is_usual).then(|| {
             format!(
                 "image from `{}`, caption from `{}`{split}",
@@ -127,37 +216,102 @@ impl Columns {
     ///
     /// # Errors
     /// If the row has no image, or a split of an unknown name.
-    pub(super) fn take(&self, index: &mut CaptionIndex, fields: &[Cell]) -> Result<(), String> {
-        let cell = |column: usize| fields.get(column).cloned().unwrap_or_default();
+    pub(super) fn take(&self, index: &mut CaptionIndex, mut fields: Vec<Cell>) -> Result<(), String> {
+        let split = self.split_of(index, &fields)?.or(index.split_of_rows);
+        let mut cell = |column: usize| fields.get_mut(column).map(mem::take).unwrap_or_default();
         let image = cell(self.image).into_text();
         if is_missing(&image) {
             return Err("no image".to_owned());
         }
-        let split = match self.split.map(|column| cell(column).into_text()) {
-            Some(name) if !is_missing(&name) => Some(
-                name.trim()
-                    .parse::<Split>()
-                    .map_err(|error| format!("in the split column: {error}"))?,
-            ),
-            _ => None,
-        };
-        index.image(&image);
+        let image = file_name_in(&image);
+        index.image(image);
         for caption in self
             .captions
             .iter()
             .flat_map(|&column| cell(column).into_captions())
         {
             match is_missing(&caption) {
-                true => index
-                    .problems
-                    .add(ProblemKind::EmptyCaption, image.as_str(), caption),
-                false => index.caption(&image, SourceCaption::new(caption)),
+                true => index.problems.add(ProblemKind::EmptyCaption, image, caption),
+                false => index.caption(image, SourceCaption::new(caption)),
             }
         }
         if let Some(split) = split {
-            index.split(&image, split);
+            index.split(image, split);
         }
         Ok(())
+    }
+
+    fn split_of(&self, index: &mut CaptionIndex, fields: &[Cell]) -> Result<Option<Split>, String> {
+        let text = |column: usize| fields.get(column).map_or("", Cell::text).trim();
+        if let Some(column) = self.split.filter(|&column| !is_missing(text(column))) {
+            let name = text(column);
+            return match name.parse() {
+                Ok(split) => Ok(Some(split)),
+                Err(_) if self.has_folds && name.parse::<f64>().is_ok() => {
+                    index.note(format!(
+                        "`{FOLD}` has numbers, which name no split: it is not used; name a column with --split-column"
+                    ));
+                    Ok(None)
+                }
+                Err(error) => Err(format!("in the split column: {error}")),
+            };
+        }
+        let values = self
+            .flags
+            .iter()
+            .map(|&(column, split)| Some((is_set(text(column))?, split)));
+        let Some(values) = values.collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let set = values.iter().find(|(is_set, _)| *is_set).map(|&(_, split)| split);
+        // The splits without a column have the rest: `is_train` and 0 is dev.
+        let is_rest = |split: &Split| values.iter().all(|(_, flagged)| flagged != split);
+        let rest = Split::ALL
+            .into_iter()
+            .find(is_rest)
+            .filter(|_| !values.is_empty());
+        Ok(set.or(rest))
+    }
+}
+
+/// The columns that have 1 for the images of a split, by their names: `is_train`, `train`, `is_valid`.
+fn flags(names: &[String]) -> Vec<(usize, Split)> {
+    let split = |name: &str| name.strip_prefix("is").unwrap_or(name).parse().ok();
+    let columns = names.iter().enumerate();
+    columns
+        .filter_map(|(column, name)| Some((column, split(name)?)))
+        .collect()
+}
+
+/// The value of a flag; `None` for another text.
+fn is_set(text: &str) -> Option<bool> {
+    const VALUES: [(&str, bool); 8] = [
+        ("1", true),
+        ("true", true),
+        ("yes", true),
+        ("1.0", true),
+        ("0", false),
+        ("false", false),
+        ("no", false),
+        ("0.0", false),
+    ];
+    let value = VALUES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+    value.map(|&(_, is_set)| is_set)
+}
+
+/// The path in a URL, and a name without the number of its caption: `http://host/a/x.jpg?w=1` is `a/x.jpg`, `x.jpg#0` is
+/// `x.jpg`.
+fn file_name_in(text: &str) -> &str {
+    if let Some((_, url)) = text.split_once("://") {
+        let path = url.split(['?', '#']).next().unwrap_or(url);
+        return path.split_once('/').map_or(path, |(_, path)| path);
+    }
+    let numbered = text
+        .rsplit_once('#')
+        .filter(|(_, number)| number.parse::<u32>().is_ok());
+    match numbered {
+        Some((name, _)) if is_image_name(Path::new(name)) => name,
+        _ => text,
     }
 }
 
@@ -175,6 +329,11 @@ impl Cell {
 
     pub(super) fn of_list(list: Vec<String>) -> Self {
         Self(list)
+    }
+
+    /// The text, or the first of a list.
+    pub(super) fn text(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
     }
 
     fn into_text(self) -> String {
@@ -219,8 +378,8 @@ fn parse_list(text: &str) -> Option<Vec<String>> {
 }
 
 fn normalized(name: &str) -> String {
-    let name = name.trim().trim_matches('"').trim();
-    name.to_lowercase().replace([' ', '-'], "_")
+    let name = name.trim_matches(|character: char| character.is_whitespace() || "\"'#".contains(character));
+    name.to_lowercase().replace([' ', '-', '_'], "")
 }
 
 #[cfg(test)]
@@ -248,13 +407,79 @@ mod tests {
             Some((0, vec![1, 2], None))
         );
         assert_eq!(columns(&["a.jpg", "A dog"]), None);
+        assert_eq!(columns(&["image", "caption_id", "num_captions"]), None);
+        for names in [
+            ["Picture", "Comment"],
+            ["photo_name", "alt text"],
+            ["imgPath", "raw_caption"],
+            ["'img_path'", "'caption'"],
+            ["# image", "caption"],
+            ["image", "caption_en"],
+            ["image", "blip captions"],
+        ] {
+            assert_eq!(columns(&names), Some((0, vec![1], None)), "{names:?}");
+        }
+        assert_eq!(
+            columns(&["image", "phase", "caption"]),
+            Some((0, vec![2], Some(1)))
+        );
         let given = ColumnNames {
             image: Some("where".into()),
             caption: Some("What".into()),
             split: None,
         };
+        let missing = Columns::missing(&["wher", "what"], &given).unwrap().to_string();
+        assert_eq!(
+            missing,
+            "unknown column \"where\" (nearest: \"wher\"): choose one of wher, what"
+        );
         let columns = Columns::named(&["what", "where"], &given).unwrap();
         assert_eq!((columns.image, columns.captions), (1, vec![0]));
+    }
+
+    #[test]
+    fn flags_and_folds_give_splits() {
+        let splits = |names: &[&str], rows: &[&[&str]]| -> Vec<Option<Split>> {
+            let names = [&["image", "caption"], names].concat();
+            let columns = Columns::named(&names, &ColumnNames::default()).unwrap();
+            let mut index = CaptionIndex::default();
+            let cells = |row: &[&str]| {
+                [&["a", "b"], row]
+                    .concat()
+                    .into_iter()
+                    .map(Cell::of_text)
+                    .collect::<Vec<_>>()
+            };
+            rows.iter()
+                .map(|row| columns.split_of(&mut index, &cells(row)).unwrap())
+                .collect()
+        };
+        let [train, dev, test] = Split::ALL.map(Some);
+        assert_eq!(
+            splits(&["is_train"], &[&["1"], &["0"], &["True"], &["?"]]),
+            [train, dev, train, None]
+        );
+        assert_eq!(splits(&["is_valid"], &[&["False"], &["True"]]), [train, dev]);
+        assert_eq!(
+            splits(&["train", "test"], &[&["1", "0"], &["0", "0"], &["0", "1"]]),
+            [train, dev, test]
+        );
+        assert_eq!(splits(&["fold"], &[&["0"], &["val"]]), [None, dev]);
+        assert_eq!(splits(&["is_train", "split"], &[&["0", "test"]]), [test]);
+    }
+
+    #[test]
+    fn image_names_are_taken_from_urls_and_numbered_names() {
+        for (text, name) in [
+            ("http://h/a/x.jpg?w=1#top", "a/x.jpg"),
+            ("https://h/x.jpg", "x.jpg"),
+            ("file:///home/x.jpg", "home/x.jpg"),
+            ("s3://bucket", "bucket"),
+            ("x.jpg#4", "x.jpg"),
+            ("a #1", "a #1"),
+        ] {
+            assert_eq!(file_name_in(text), name);
+        }
     }
 
     #[test]

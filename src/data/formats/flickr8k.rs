@@ -14,7 +14,7 @@ pub(super) const READER: Reader = Reader {
     format: Format::Flickr8k,
     files: "*.token.txt",
     is_named,
-    recognizes: |file| lines::first(file).is_some_and(|line| parse(&line).is_ok()),
+    recognizes: |file, _| lines::first(file).is_some_and(|line| parse(&line).is_ok()),
     read,
     has_several_files: false,
 };
@@ -59,12 +59,12 @@ pub(in crate::data) fn split_list_named(name: &str) -> Option<Split> {
     }
 }
 
-/// Reads a split list: the name of an image on each line, with or without `.jpg`.
 /// Whether the first line of a file names an image of the index.
 pub(in crate::data) fn is_split_list(file: &Path, index: &CaptionIndex) -> bool {
     lines::first(file).is_some_and(|line| index.has_image(&index.key_of(line.trim())))
 }
 
+/// Reads a split list: the name of an image on each line, with or without `.jpg`.
 pub(in crate::data) fn read_split_list(
     file: &Path,
     split: Split,

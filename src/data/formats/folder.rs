@@ -36,8 +36,8 @@ pub(super) const READER: Reader = Reader {
         ];
         names.iter().any(|known| name.eq_ignore_ascii_case(known))
     },
-    recognizes: |file| {
-        (has_extension(file, "csv") && table::recognizes(file))
+    recognizes: |file, images| {
+        (has_extension(file, "csv") && table::recognizes(file, images))
             || has_extension(file, "jsonl")
             || has_extension(file, "parquet")
     },

@@ -14,7 +14,7 @@ pub(super) const READER: Reader = Reader {
     format: Format::Karpathy,
     files: "dataset*.json",
     is_named: |name| name.starts_with("dataset") && name.ends_with(".json"),
-    recognizes: |file| json::has_extension(file) && json::mentions(file, "sentences"),
+    recognizes: |file, _| json::mentions(file, &["images", "sentences"]),
     read,
     has_several_files: false,
 };
@@ -40,7 +40,7 @@ struct Sentence {
 }
 
 fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
-    let KarpathyFile { images } = json::read(file)?;
+    let KarpathyFile { images } = json::read(file, index)?;
     for image in images {
         let key = match image.filepath.as_deref() {
             None | Some("") => image.filename,

@@ -12,6 +12,7 @@ mod json_records;
 mod kaggle;
 mod karpathy;
 mod lines;
+mod other_kinds;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod sidecars;
@@ -19,7 +20,7 @@ mod table;
 mod text_file;
 
 use super::error::DatasetError;
-use super::index::CaptionIndex;
+use super::index::{CaptionIndex, ImageFiles};
 use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -67,7 +68,7 @@ pub enum Format {
     Json,
     /// `descriptions.txt` of Keras tutorials.
     Descriptions,
-    /// A `.txt` file beside each image.
+    /// A `.txt`, `.caption` or `.json` file beside each image.
     Sidecars,
     /// The built-in dataset, drawn by the program.
     Scenes,
@@ -84,8 +85,8 @@ pub(super) struct Reader {
     pub(super) files: &'static str,
     /// Whether a file with this name has the format.
     is_named: fn(&str) -> bool,
-    /// Whether the content of a file has the format.
-    recognizes: fn(&Path) -> bool,
+    /// Whether the content of a file has the format; names without extension are known by the images.
+    recognizes: fn(&Path, &ImageFiles) -> bool,
     pub(super) read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
     /// Whether there may be a file for each split, as in COCO.
     pub(super) has_several_files: bool,
@@ -118,59 +119,91 @@ impl Reader {
             .filter(move |reader| format.is_none_or(|format| reader.format == format))
     }
 
-    /// The captions files of this format in a directory, or in the subdirectory where its distribution has them.
-    pub(super) fn find(&self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    /// The captions files of this format in a directory, or in the subdirectory where its distribution has them. A whole
+    /// JSON file with the name but another content is not one of them.
+    pub(super) fn find(&self, directory: &Path, images: &ImageFiles) -> Result<Vec<PathBuf>, DatasetError> {
         const SUBDIRECTORIES: [&str; 3] = ["", "annotations", "Flickr8k_text"];
-        for directory in SUBDIRECTORIES.map(|name| directory.join(name)) {
-            if !directory.is_dir() {
-                continue;
-            }
-            let mut files = files_in(&directory)?;
-            files.retain(|file| (self.is_named)(&name_of(file)));
-            if !files.is_empty() {
-                return Ok(files);
-            }
-        }
-        Ok(Vec::new())
+        files_where(directory, &SUBDIRECTORIES, |file| {
+            (self.is_named)(&name_of(file)) && ((self.recognizes)(file, images) || !json::is_whole(file))
+        })
     }
 
-    /// The files of any name in a directory, or else in its `annotations`, that have this format by their content.
-    pub(super) fn find_by_content(&self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-        const EXTENSIONS: [&str; 6] = ["csv", "tsv", "txt", "token", "json", "jsonl"];
+    /// The files of any name in a directory, or else in its `annotations` or `data`, that have this format by their content.
+    pub(super) fn find_by_content(
+        &self,
+        directory: &Path,
+        images: &ImageFiles,
+    ) -> Result<Vec<PathBuf>, DatasetError> {
+        const EXTENSIONS: [&str; 7] = ["csv", "tsv", "txt", "token", "json", "jsonl", "parquet"];
         if self.format == Format::Sidecars {
-            let is_one = (self.recognizes)(directory);
+            let is_one = (self.recognizes)(directory, images);
             return Ok(is_one.then(|| directory.to_owned()).into_iter().collect());
         }
-        for directory in [directory.to_owned(), directory.join("annotations")] {
-            if !directory.is_dir() {
-                continue;
-            }
-            let mut files = files_in(&directory)?;
-            files.retain(|file| {
-                let extension = file
-                    .extension()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .to_lowercase();
-                EXTENSIONS.contains(&extension.as_str()) && (self.recognizes)(file)
-            });
-            if !files.is_empty() {
-                return Ok(files);
-            }
-        }
-        Ok(Vec::new())
+        files_where(directory, &["", "annotations", "data"], |file| {
+            let extension = extension_of(file);
+            EXTENSIONS.contains(&extension.as_str())
+                && (self.recognizes)(file, images)
+                // The text of one image may start with the name of another.
+                && !(matches!(extension.as_str(), "txt" | "json") && images.have(&stem_of(file)))
+        })
     }
 
     /// The reader of a captions file, by its content or else (it may be truncated) by its name.
-    pub(super) fn of_file(file: &Path) -> Result<&'static Self, DatasetError> {
-        let by_content = READERS.iter().find(|reader| (reader.recognizes)(file));
+    pub(super) fn of_file(file: &Path, images: &ImageFiles) -> Result<&'static Self, DatasetError> {
+        if let Some(kind) = other_kinds::OtherKind::of(file) {
+            return Err(DatasetError::NotCaptions {
+                file: file.to_owned(),
+                kind: kind.name,
+                next: kind.next,
+            });
+        }
+        let by_content = READERS.iter().find(|reader| (reader.recognizes)(file, images));
         by_content
             .or_else(|| READERS.iter().find(|reader| (reader.is_named)(&name_of(file))))
-            .ok_or_else(|| DatasetError::NotRecognized {
-                path: file.to_owned(),
-                looked_for: "the first lines of each format".to_owned(),
+            .ok_or_else(|| match fs::metadata(file) {
+                Ok(metadata) if metadata.len() == 0 => DatasetError::Empty {
+                    file: file.to_owned(),
+                },
+                _ => DatasetError::NotRecognized {
+                    path: file.to_owned(),
+                    looked_for: "the first lines of each format".to_owned(),
+                },
             })
     }
+}
+
+/// The files with a property in the first of these subdirectories that has one.
+fn files_where(
+    directory: &Path,
+    subdirectories: &[&str],
+    is_one: impl Fn(&PathBuf) -> bool,
+) -> Result<Vec<PathBuf>, DatasetError> {
+    for name in subdirectories {
+        let directory = directory.join(name);
+        if !directory.is_dir() {
+            continue;
+        }
+        let mut files = files_in(&directory)?;
+        files.retain(&is_one);
+        if !files.is_empty() {
+            return Ok(files);
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn extension_of(file: &Path) -> String {
+    file.extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase()
+}
+
+fn stem_of(file: &Path) -> String {
+    file.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn name_of(file: &Path) -> String {

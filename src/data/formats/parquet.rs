@@ -84,6 +84,36 @@ mod tests {
     }
 
     #[test]
+    fn parquet_files_in_data_are_read_with_the_splits_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
+        for (shard, [one, other]) in [
+            ("train-00000-of-00002", ["a", "b"]),
+            ("train-00001-of-00002", ["c", "d"]),
+            ("test-00000-of-00001", ["e", "f"]),
+        ] {
+            let names = [format!("{one}.jpg"), format!("{other}.jpg")];
+            names.iter().for_each(|name| write(name, b""));
+            let names = [names[0].as_str(), names[1].as_str()];
+            write(
+                &format!("data/{shard}.parquet"),
+                &table([names, ["a dog", "a cat"]]),
+            );
+        }
+        let read = crate::data::DataSource::new(folder.path()).read().unwrap();
+        let splits: Vec<_> = read
+            .images
+            .iter()
+            .map(|image| image.split.unwrap().to_string())
+            .collect();
+        assert_eq!(splits.join(" "), "train train train train test test");
+    }
+
+    #[test]
     fn rows_are_read_and_damaged_files_rejected() {
         let table = table([["a.jpg", "b.jpg"], ["a dog", "a cat"]]);
         let expected = [("a.jpg", "a dog"), ("b.jpg", "a cat")];

@@ -1,9 +1,9 @@
 //! Tables of captions as people save them: any usual delimiter, with and without quotes and header.
 
 use super::columns::{Cell, ColumnNames, Columns};
-use super::{lines, text_file};
+use super::{descriptions, lines, text_file};
 use crate::data::error::DatasetError;
-use crate::data::index::{CaptionIndex, is_image_name};
+use crate::data::index::{CaptionIndex, ImageFiles, is_image_name};
 use std::cell::RefCell;
 use std::iter;
 use std::path::Path;
@@ -13,6 +13,8 @@ const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 const MAX_LINES_OF_A_RECORD: usize = 20;
 /// Characters that suffice to recognize a table.
 const START: usize = 1 << 16;
+/// Lines by which names without extension and single quotes are recognized.
+const SAMPLE: usize = 20;
 
 /// How a table is written.
 #[derive(Debug)]
@@ -20,28 +22,44 @@ struct Dialect {
     delimiter: char,
     /// `\"` stands for a quotation mark within quotes.
     has_backslashes: bool,
-    /// Reset for each record: to build one takes a hundred times as long as to read a record, and csv-core 0.1.13 loses the
-    /// character classes in a clone.
-    reader: RefCell<csv_core::Reader>,
+    /// Cells are in `'`, whose ends are the only ones that count: captions have apostrophes.
+    has_single_quotes: bool,
+    buffers: RefCell<Buffers>,
+}
+
+/// Reused for each record: to build a reader takes a hundred times as long as to read a record, and csv-core 0.1.13 loses
+/// the character classes in a clone.
+#[derive(Debug)]
+struct Buffers {
+    reader: csv_core::Reader,
+    text: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 impl Dialect {
-    fn new(delimiter: char, has_backslashes: bool) -> Self {
+    fn new(delimiter: char, has_backslashes: bool, has_single_quotes: bool) -> Self {
         let reader = csv_core::ReaderBuilder::new()
             .delimiter(delimiter as u8)
             .escape(has_backslashes.then_some(b'\\'))
+            .quoting(!has_single_quotes)
             .build();
         Self {
             delimiter,
             has_backslashes,
-            reader: RefCell::new(reader),
+            has_single_quotes,
+            buffers: RefCell::new(Buffers {
+                reader,
+                text: Vec::new(),
+                ends: Vec::new(),
+            }),
         }
     }
 }
 
 /// Whether a file starts as a table of captions.
-pub(super) fn recognizes(file: &Path) -> bool {
-    text_file::start(file, START).is_some_and(|text| Table::of(&text, &ColumnNames::default()).is_some())
+pub(super) fn recognizes(file: &Path, images: &ImageFiles) -> bool {
+    text_file::start(file, START)
+        .is_some_and(|text| Table::of(&text, &ColumnNames::default(), images).is_some())
 }
 
 /// Reads a table.
@@ -55,27 +73,35 @@ pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetE
         dialect,
         columns,
         header,
-    }) = Table::of(&lossy, &index.columns)
+        skipped,
+    }) = Table::of(&lossy, &index.columns, &index.files)
     else {
-        return Err(DatasetError::Header {
-            file: file.to_owned(),
-            found: lossy
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or_default()
-                .to_owned(),
-        });
+        if descriptions::recognizes(file, &index.files) {
+            return descriptions::read(file, index);
+        }
+        return Err(without_columns(file, &lossy, &index.columns));
     };
     if let Some(names) = &header {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if let Some(unknown) = Columns::missing(&names, &index.columns) {
+            let file = file.to_owned();
+            return Err(DatasetError::Column { file, unknown });
+        }
         if let Some(columns) = columns.describe(&names) {
             index.note(format!("{}: {columns}", file.display()));
         }
+    } else {
+        let (image, caption) = (1 + columns.image, 1 + columns.captions[0]);
+        index.note(format!(
+            "{}: no header; image from column {image}, caption from column {caption}",
+            file.display()
+        ));
     }
-    let records = dialect.records(&text).skip(usize::from(header.is_some()));
+    let skipped = skipped + usize::from(header.is_some());
+    let records = dialect.records(&text, skipped);
     let unended = lines::list(file, index, records, |index, record| {
         let fields = dialect.fields(record, &columns)?;
-        columns.take(index, &fields)
+        columns.take(index, fields)
     })?;
     if let Some(number) = unended {
         lines::add_unended(file, number, index);
@@ -83,59 +109,138 @@ pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetE
     Ok(())
 }
 
+/// The error for a table in which no columns of image and caption are found.
+fn without_columns(file: &Path, text: &str, given: &ColumnNames) -> DatasetError {
+    let file = file.to_owned();
+    let lines = || text.lines().filter(|line| !line.trim().is_empty());
+    let Some(first) = lines().next() else {
+        return DatasetError::Empty { file };
+    };
+    let header = lines().find(|line| !line.starts_with('#')).unwrap_or(first);
+    let splits = DELIMITERS.map(|delimiter| Dialect::new(delimiter, false, false).split(header));
+    let names = splits
+        .iter()
+        .max_by_key(|names| names.len())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match Columns::missing(&names, given) {
+        Some(unknown) => DatasetError::Column { file, unknown },
+        None => DatasetError::Header {
+            file,
+            found: first.to_owned(),
+        },
+    }
+}
+
 /// A table's dialect and columns.
 struct Table {
     dialect: Dialect,
     columns: Columns,
     header: Option<Vec<String>>,
+    /// The lines before it: blank lines, comments, and the `sep=;` of spreadsheets.
+    skipped: usize,
 }
 
 impl Table {
-    /// By the first line of a table, with or without header.
-    fn of(text: &str, given: &ColumnNames) -> Option<Self> {
-        let first = text.lines().find(|line| !line.trim().is_empty())?;
+    /// By the first lines of a table, with or without header.
+    fn of(text: &str, given: &ColumnNames, images: &ImageFiles) -> Option<Self> {
         let has_backslashes = text.contains("\\\"");
-        let with_header = DELIMITERS.into_iter().find_map(|delimiter| {
-            let dialect = Dialect::new(delimiter, has_backslashes);
-            let names = dialect.split(first);
-            let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
-            let columns = Columns::named(&borrowed, given)?;
-            Some(Self {
-                dialect,
-                columns,
-                header: Some(names),
-            })
-        });
-        with_header.or_else(|| {
-            DELIMITERS.into_iter().find_map(|delimiter| {
-                let dialect = Dialect::new(delimiter, has_backslashes);
-                let fields = dialect.split(first);
-                let columns = without_header(&fields)?;
-                Some(Self {
-                    dialect,
-                    columns,
-                    header: None,
+        let mut delimiters = DELIMITERS.to_vec();
+        for (skipped, line) in text.lines().enumerate().take(SAMPLE) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            if let Some(delimiter) = named_delimiter(line) {
+                delimiters = vec![delimiter];
+                continue;
+            }
+            let rows: Vec<&str> = text
+                .lines()
+                .skip(skipped)
+                .filter(|line| !line.trim().is_empty())
+                .take(SAMPLE)
+                .collect();
+            let found = delimiters.iter().find_map(|&delimiter| {
+                let dialect = Dialect::new(
+                    delimiter,
+                    has_backslashes,
+                    has_single_quotes(&rows[1..], delimiter),
+                );
+                let names = dialect.split(line);
+                let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
+                let columns = Columns::named(&borrowed, given)?;
+                Some((dialect, columns, Some(names)))
+            });
+            // Names of columns that the user gives are those of a header.
+            let is_headed = *given != ColumnNames::default();
+            let found = found.or_else(|| {
+                if is_headed {
+                    return None;
+                }
+                delimiters.iter().find_map(|&delimiter| {
+                    let dialect =
+                        Dialect::new(delimiter, has_backslashes, has_single_quotes(&rows, delimiter));
+                    let rows: Vec<Vec<String>> = rows.iter().map(|row| dialect.split(row)).collect();
+                    let columns = without_header(&rows, images)?;
+                    Some((dialect, columns, None))
                 })
-            })
-        })
+            });
+            match found {
+                Some((dialect, columns, header)) => {
+                    return Some(Self {
+                        dialect,
+                        columns,
+                        header,
+                        skipped,
+                    });
+                }
+                None if line.starts_with('#') => {}
+                None => return None,
+            }
+        }
+        None
     }
 }
 
-/// The columns of a table whose first row is `a.jpg,A dog` or `a.jpg,0,A dog`.
-fn without_header(fields: &[String]) -> Option<Columns> {
-    let (image, rest) = fields.split_first()?;
+/// The delimiter that a line `sep=;` names.
+fn named_delimiter(line: &str) -> Option<char> {
+    let line = line.trim_matches(['\r', '"', ' ']);
+    let (name, delimiter) = line.split_at_checked(4)?;
+    let mut characters = delimiter.chars();
+    let delimiter = characters.next().filter(char::is_ascii)?;
+    (name.eq_ignore_ascii_case("sep=") && characters.next().is_none()).then_some(delimiter)
+}
+
+/// Whether the last cell of all rows is in single quotes.
+fn has_single_quotes(rows: &[&str], delimiter: char) -> bool {
+    let is_quoted = |row: &&str| {
+        let last = row.trim().strip_suffix('\'').unwrap_or_default();
+        let starts = |(at, _): (usize, &str)| {
+            last[..at].trim_end().is_empty() || last[..at].trim_end().ends_with(delimiter)
+        };
+        last.match_indices('\'').any(starts)
+    };
+    !rows.is_empty() && rows.iter().all(is_quoted)
+}
+
+/// The columns of a table whose first row is `a.jpg,A dog`, `a.jpg,0,A dog` or `A dog,a.jpg`, perhaps without extensions.
+fn without_header(rows: &[Vec<String>], images: &ImageFiles) -> Option<Columns> {
+    let cell = |cell: &String| cell.trim_matches('\'').to_owned();
+    let is_named = |cell: String| is_image_name(Path::new(&cell));
+    let (image, rest) = rows.first()?.split_first()?;
     let count = match rest {
         [] => return None,
         [number, _, ..] if number.parse::<u32>().is_ok() => 3,
         // Further delimiters belong to the caption.
         _ => 2,
     };
-    is_image_name(Path::new(image)).then(|| Columns {
-        image: 0,
-        captions: vec![count - 1],
-        split: None,
-        count,
-    })
+    let is_known = |row: &&Vec<String>| row.len() > 1 && images.have(&cell(&row[0]));
+    if is_named(cell(image)) || 2 * rows.iter().filter(is_known).count() > rows.len() {
+        return Some(Columns::at(0, vec![count - 1], count));
+    }
+    let is_last = rows.iter().all(|row| row.len() == 2 && is_named(cell(&row[1])));
+    is_last.then(|| Columns::at(1, vec![0], 2))
 }
 
 /// Where a record ends.
@@ -148,10 +253,15 @@ enum Quotes {
 }
 
 impl Dialect {
-    /// The records with the number of their first line, and whether they have a line ending. A quoted field may have
+    /// The records after some lines, with the number of their first line, and whether they have a line ending. A quoted field may have
     /// several lines; where a quotation mark is never closed, only its own line is lost.
-    fn records<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = (usize, &'t [u8], bool)> {
-        let (mut start, mut number) = (0, 1);
+    fn records<'t>(
+        &'t self,
+        text: &'t [u8],
+        skipped: usize,
+    ) -> impl Iterator<Item = (usize, &'t [u8], bool)> {
+        let mut number = 1 + skipped;
+        let mut start = line_ends(text).take(skipped).last().unwrap_or(0);
         std::iter::from_fn(move || {
             if start >= text.len() {
                 return None;
@@ -178,6 +288,9 @@ impl Dialect {
     }
 
     fn quotes(&self, record: &[u8]) -> Quotes {
+        if self.has_single_quotes || !record.contains(&b'"') {
+            return Quotes::Closed;
+        }
         let delimiter = self.delimiter as u8;
         let mut bytes = record.iter().copied().peekable();
         let mut at_start = true;
@@ -209,7 +322,10 @@ impl Dialect {
         if self.quotes(record.as_bytes()) == Quotes::Open {
             return Err(format!("a quotation mark is not closed: {record}"));
         }
-        let mut fields = self.split(record);
+        let mut fields = match self.single_quoted(record) {
+            Some(fields) if fields.len() == columns.count => fields,
+            _ => self.split(record),
+        };
         let is_last = columns.captions.iter().max() == Some(&(columns.count - 1));
         if fields.len() > columns.count && is_last {
             let rest: Vec<&str> = record.splitn(columns.count, self.delimiter).collect();
@@ -223,25 +339,64 @@ impl Dialect {
             let (found, expected) = (fields.len(), columns.count);
             return Err(format!("{found} fields instead of {expected}: {record}"));
         }
-        Ok(fields.iter().map(|field| Cell::of_text(field)).collect())
+        let cell = |field: &String| match self.has_single_quotes {
+            true => Cell::of_text(&unquoted(field)),
+            false => Cell::of_text(field),
+        };
+        Ok(fields.iter().map(cell).collect())
+    }
+
+    /// The fields of `'a.jpg','A dog, running'`, which may have delimiters and apostrophes.
+    fn single_quoted(&self, record: &str) -> Option<Vec<String>> {
+        if !self.has_single_quotes {
+            return None;
+        }
+        let inner = record.trim().strip_prefix('\'')?.strip_suffix('\'')?;
+        let boundary = format!("'{}'", self.delimiter);
+        Some(inner.split(&boundary).map(str::to_owned).collect())
     }
 
     fn split(&self, record: &str) -> Vec<String> {
-        let mut reader = self.reader.borrow_mut();
+        let Buffers { reader, text, ends } = &mut *self.buffers.borrow_mut();
         reader.reset();
-        let mut text = vec![0; record.len()];
-        let mut ends = vec![0; record.len() + 1];
-        let (_, _, length, count) = reader.read_record(record.as_bytes(), &mut text, &mut ends);
+        if text.len() < record.len() {
+            text.resize(record.len(), 0);
+            ends.resize(record.len() + 1, 0);
+        }
+        let (_, _, length, count) = reader.read_record(record.as_bytes(), text, ends);
         // The end of the input ends a record without line ending.
-        let (_, _, more, last) = reader.read_record(&[], &mut text[length..], &mut ends[count..]);
-        text.truncate(length + more);
+        let (_, _, _, last) = reader.read_record(&[], &mut text[length..], &mut ends[count..]);
         let starts = iter::once(0).chain(ends.iter().copied());
         let fields = starts.zip(&ends[..count + last]);
-        let one_line = |bytes: &[u8]| {
-            let field = String::from_utf8_lossy(bytes);
-            field.split_whitespace().collect::<Vec<_>>().join(" ")
-        };
-        fields.map(|(start, &end)| one_line(&text[start..end])).collect()
+        fields
+            .map(|(start, &end)| one_line(&String::from_utf8_lossy(&text[start..end])))
+            .collect()
+    }
+}
+
+/// A cell without single quotes around it, with those that are doubled or escaped within.
+fn unquoted(field: &str) -> String {
+    let field = field.trim();
+    let inner = field
+        .strip_prefix('\'')
+        .and_then(|field| field.strip_suffix('\''));
+    inner.unwrap_or(field).replace("''", "'").replace("\\'", "'")
+}
+
+/// A field with one blank between its words.
+fn one_line(field: &str) -> String {
+    let is_blank = |byte: u8| byte == b' ';
+    // Most fields are so already.
+    let bytes = field.as_bytes();
+    let is_plain = bytes
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || is_blank(*byte))
+        && !bytes.first().copied().is_some_and(is_blank)
+        && !bytes.last().copied().is_some_and(is_blank)
+        && !bytes.windows(2).any(|pair| pair == b"  ");
+    match is_plain {
+        true => field.to_owned(),
+        false => field.split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
 
@@ -296,6 +451,25 @@ mod tests {
     }
 
     #[test]
+    fn lines_before_a_table_and_single_quotes_are_read() {
+        let dogs = [one("a.jpg", &["A dog, running"]), one("b.jpg", &["A dog's ball"])];
+        for text in [
+            "sep=;\nimage;caption\na.jpg;A dog, running\nb.jpg;A dog's ball\n",
+            "\"sep=\t\"\r\nimage\tcaption\r\na.jpg\tA dog, running\r\nb.jpg\tA dog's ball\r\n",
+            "\n# exported, today\n\n#image,caption\na.jpg,\"A dog, running\"\nb.jpg,A dog's ball\n",
+            "# of \"mine, yours\n# two\na.jpg,A dog, running\nb.jpg,A dog's ball\n",
+            "'image','caption'\n'a.jpg','A dog, running'\n'b.jpg','A dog''s ball'\n",
+            "caption,image\n'A dog, running','a.jpg'\n'A dog\\'s ball','b.jpg'\n",
+            "image,caption\na.jpg, 'A dog, running'\nb.jpg, 'A dog's ball'\n",
+            "'a.jpg','A dog, running'\n'b.jpg','A dog's ball'\n",
+            "sep=^\nimage^caption\na.jpg^A dog, running\nb.jpg^A dog's ball\n",
+            "A dog, running\ta.jpg\nA dog's ball\tb.jpg\n",
+        ] {
+            assert_eq!(captions(text), dogs, "{text}");
+        }
+    }
+
+    #[test]
     fn unclosed_quotation_mark_costs_its_own_line_only() {
         let text = "image,caption\na.jpg,\"A dog\nb.jpg,A cat\nc.jpg,A 5\" nail\n";
         assert_eq!(
@@ -309,9 +483,9 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let directory = tempfile::tempdir().unwrap();
             let file = directory.path().join("captions.csv");
-            for start in ["", "image,caption\n", "image|caption\n"] {
+            for start in ["", "image,caption\n", "image|caption\n", "sep=|\n#\nimage|caption\n'a'|''\n"] {
                 std::fs::write(&file, [start.as_bytes(), &bytes].concat()).unwrap();
-                recognizes(&file);
+                recognizes(&file, &ImageFiles::default());
                 let _ = read(&file, &mut CaptionIndex::default());
             }
         }
