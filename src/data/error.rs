@@ -125,7 +125,7 @@ pub enum DatasetError {
     NoParquet { file: PathBuf },
     #[error("{} is not a tar file: download it again, or remove it from the shards", display_path(.file))]
     NotTar { file: PathBuf },
-    #[error("{} is cut short or damaged ({}): download or copy it again", display_path(.file), display_safe(.detail))]
+    #[error("{} cannot be unpacked ({}): if it is cut short or damaged, download or copy it again", display_path(.file), display_safe(.detail))]
     DamagedShard { file: PathBuf, detail: String },
     #[error(
         "{origin}: no sample of an image and its caption; the entries of a sample have one name, such as 0001.jpg and 0001.txt or 0001.json"

@@ -521,7 +521,7 @@ mod tests {
             out.create_dir_all().unwrap();
             shards.unpack(&out, &mut |_| ()).unwrap_err().to_string()
         };
-        assert!(error(&whole[..1500]).contains("train-0.tar is cut short or damaged"));
+        assert!(error(&whole[..1500]).contains("train-0.tar cannot be unpacked (unexpected EOF"));
         assert!(error(&[b'<'; 2000]).contains("train-0.tar is not a tar file"));
         assert!(error(b"").contains("train-0.tar: it is empty"));
         assert!(error(b"<html>").contains("train-0.tar is"));
