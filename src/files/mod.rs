@@ -4,11 +4,13 @@
 //! opens them. Output files named by the user follow links, as with every program: `write_atomically`.
 
 mod confined;
+mod kind;
 #[cfg(test)]
 mod tests;
 
 pub use confined::ConfinedPath;
 pub(crate) use confined::{ConfinedEntry, Fingerprint};
+pub use kind::FileKind;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::ffi::{OsStr, OsString};

@@ -3,7 +3,6 @@
 pub mod augment;
 pub mod backbones;
 pub mod features;
-mod file_kind;
 mod floats;
 pub mod image_io;
 pub mod overlay;

@@ -7,8 +7,8 @@ pub use jpeg::JpegDecoder;
 pub use memory::MemoryBudget;
 pub(crate) use memory::total_memory;
 
-use super::file_kind::FileKind;
 use crate::files::ConfinedPath;
+use crate::files::FileKind;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use jpeg::FrameHeader;

@@ -17,7 +17,7 @@ mod torch;
 
 pub use layout::Naming;
 
-use super::file_kind::FileKind;
+use crate::files::FileKind;
 use ::safetensors::Dtype;
 use memmap2::Mmap;
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
-//! The kind of a file that is not an image or not weights, for error messages.
+//! The kind of a file that is not what a reader expects, for error messages.
 
 use std::fmt;
 
-/// A kind of file that is often mistaken for an image or for weights, recognized by its first bytes.
+/// A kind of file that is often mistaken for an image, weights or an archive, recognized by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names are clear")]
 pub enum FileKind {
     /// What a download leaves behind if it needed a login.
     HtmlPage,
