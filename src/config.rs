@@ -4,6 +4,7 @@
 //! keys are those that the base settings serialize to. Options, maps and enums with data are not supported: their keys
 //! depend on their values.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,17 @@ pub enum ConfigError {
     Conflict { message: String },
     #[error("the default settings cannot be written as TOML: {message}; please report this")]
     Defaults { message: String },
+}
+
+/// The directory of the user's own files: `cutline` below `XDG_CONFIG_HOME`, otherwise below `~/.config`.
+pub fn user_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let directory_in = |name: &str| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let home = directory_in("XDG_CONFIG_HOME").or_else(|| Some(directory_in("HOME")?.join(".config")))?;
+    Some(home.join("cutline"))
 }
 
 /// A number, or `auto`: a number that is chosen from the data.

@@ -18,6 +18,7 @@
 //! | [`evaluation`] | scoring a checkpoint on a split |
 //! | [`diagnosis`] | symptoms of a training that fails, from its event log |
 //! | [`jobs`] | event logs, locks, commands, run directories: no tensors |
+//! | [`fetch`] | datasets, weights and metric data from caches and from the network |
 //! | `tui` | the workbench; computes nothing |
 //! | `cli` | the subcommands |
 //! | [`config`] | defaults < file < flags |
@@ -67,6 +68,7 @@ pub mod data;
 pub mod decoders;
 pub mod diagnosis;
 pub mod evaluation;
+pub mod fetch;
 pub mod files;
 pub mod jobs;
 pub mod metrics;

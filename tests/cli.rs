@@ -12,7 +12,7 @@ use cutline::metrics::METRICS;
 use support::{err, out, text};
 use tempfile::TempDir;
 
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 12] = [
     "demo",
     "prepare",
     "train",
@@ -23,6 +23,7 @@ const SUBCOMMANDS: [&str; 11] = [
     "score",
     "show",
     "doctor",
+    "fetch",
     "completions",
 ];
 

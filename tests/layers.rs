@@ -17,6 +17,8 @@
 //!                               \     |
 //!                                jobs    text  metrics      (no tensors in these five)
 //!
+//!       fetch: on data, below tui
+//!
 //!       config, files, suggest: below everything
 //! ```
 
@@ -43,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("jobs", &["metrics"]),
     ("diagnosis", &["jobs"]),
+    ("fetch", &["data"]),
     ("nn", &[]),
     ("data", &["text", "jobs"]),
     ("vision", &["nn"]),
@@ -51,7 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("search", &["model", "metrics"]),
     ("training", &["search"]),
     ("evaluation", &["search", "diagnosis"]),
-    ("tui", &["training", "evaluation"]),
+    ("tui", &["training", "evaluation", "fetch"]),
     ("cli", &["tui"]),
 ];
 
@@ -78,8 +81,12 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ),
     ("gemm", &["nn"]),
     ("indicatif", &["cli", "tui"]),
+    ("md5", &["fetch"]),
     ("ratatui", &["tui"]),
+    ("rustls", &["fetch"]),
+    ("sha2", &["fetch"]),
     ("signal_hook", &["cli", "tui"]),
+    ("ureq", &["fetch"]),
     ("viuer", &["cli"]),
 ];
 

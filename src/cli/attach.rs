@@ -121,6 +121,7 @@ impl Attach {
         let next = match status.summary.job {
             Some(JobKind::Prepare) => "run the same `cutline prepare` again to continue".to_owned(),
             Some(JobKind::Evaluate) => "evaluate again".to_owned(),
+            Some(JobKind::Fetch) => "run the same `cutline fetch` again to continue".to_owned(),
             Some(JobKind::Train) | None => format!("resume it with: cutline train --resume {run}{root}"),
         };
         match status.state {

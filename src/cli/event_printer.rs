@@ -5,7 +5,7 @@ use std::io;
 use std::mem::{Discriminant, discriminant};
 
 use super::Context;
-use super::progress::{Figures, Progress as Bar, Task};
+use super::progress::{BYTES, Figures, Progress as Bar, Task};
 use super::terminal::{Role, Stream, display_safe};
 use crate::diagnosis::{Symptom, TrainingMonitor};
 use crate::jobs::{
@@ -177,6 +177,7 @@ impl<'a> EventPrinter<'a> {
                 JobKind::Prepare => "preparing",
                 JobKind::Train => "training on",
                 JobKind::Evaluate => "evaluating on",
+                JobKind::Fetch => "fetching",
             };
             let dataset = &job.dataset;
             self.say(
@@ -230,7 +231,7 @@ impl<'a> EventPrinter<'a> {
             unit,
         } = progress;
         // The bar needs a static unit.
-        let unit = ["images", "captions"]
+        let unit = ["images", "captions", BYTES]
             .into_iter()
             .find(|known| known == unit)
             .unwrap_or("");

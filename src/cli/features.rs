@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::progress::Task;
-use super::{Context, choices, output};
+use super::{Context, by_name, choices, output};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
 use crate::vision::backbones::{BackboneKind, FeatureKind, MapShape};
@@ -28,7 +28,7 @@ use crate::vision::weights::WeightFile;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors
-  cutline features image.jpg --backbone mobilenet_v2 --weights mobilenet_v2.pth --out image.safetensors
+  cutline features image.jpg --backbone mobilenet_v2 --out image.safetensors
   cutline features image.jpg --backbone vgg16 --weights vgg16.safetensors --features grid --out grid.safetensors")]
 pub(super) struct Features {
     /// The images
@@ -37,9 +37,10 @@ pub(super) struct Features {
     /// CNN that extracts the features
     #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>())]
     backbone: BackboneKind,
-    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth, .h5, .keras or .npz
+    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth, .h5, .keras or .npz, or a name of
+    /// `cutline fetch --list` [default: those that are named as the backbone there]
     #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    weights: Option<PathBuf>,
     /// Layer whose output is written [default: the backbone's usual layer]
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
@@ -69,7 +70,7 @@ impl Features {
 
     fn extract<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let images = by_file_name(&self.images)?;
-        let extractor = self.extractor(&device.device)?;
+        let extractor = self.extractor(&device.device, context)?;
         extractor.notes().iter().for_each(|note| context.notice(note));
         let progress = context.progress(Task::new("extracting features", "images", images.len()));
         let on_batch_halved = |batch_size| context.notice(&halved_message(batch_size));
@@ -103,8 +104,9 @@ impl Features {
         write(&self.out, &features, self.features, extractor.shape())
     }
 
-    fn extractor<D: Backend>(&self, device: &D) -> anyhow::Result<FeatureExtractor<D>> {
-        let file = WeightFile::open(&self.weights)?;
+    fn extractor<D: Backend>(&self, device: &D, context: &Context) -> anyhow::Result<FeatureExtractor<D>> {
+        let weights = by_name::weights(self.weights.as_deref(), self.backbone, context)?;
+        let file = WeightFile::open(&weights)?;
         let extractor =
             FeatureExtractor::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(extractor

@@ -105,7 +105,16 @@ pub(super) fn run_job<T>(
 pub(super) fn detach(job: &JobDirectory, context: &Context) -> anyhow::Result<()> {
     let typed = std::env::args_os().skip(1);
     let arguments: Vec<OsString> = typed.filter(|word| word != "--detach").collect();
-    let pid = spawn_detached(job, &arguments).inspect_err(|error| {
+    detach_with(&arguments, job, context)
+}
+
+/// Runs this program with `arguments` in a detached process.
+pub(super) fn detach_with(
+    arguments: &[OsString],
+    job: &JobDirectory,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let pid = spawn_detached(job, arguments).inspect_err(|error| {
         if matches!(error, SpawnError::Ended { .. }) {
             remove_if_new(job);
         }

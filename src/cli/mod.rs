@@ -5,6 +5,7 @@
 
 mod attach;
 mod attention;
+mod by_name;
 mod caption;
 mod choices;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod evaluate;
 mod event_printer;
 mod exit_code;
 mod features;
+mod fetch;
 mod image_paths;
 mod inline_image;
 mod interrupt;
@@ -78,8 +80,9 @@ struct Cli {
 }
 
 const AFTER_LONG_HELP: &str = "\
-From a folder of captioned images to scored captions:
-  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
+From nothing to scored captions:
+  cutline fetch flickr8k mobilenet_v2
+  cutline prepare flickr8k --backbone mobilenet_v2
   cutline train flickr8k --decoder merge
   cutline evaluate flickr8k-merge-001
   cutline caption flickr8k-merge-001 image.jpg
@@ -165,6 +168,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Fetch(fetch::Fetch),
     Prepare(prepare::Prepare),
     Train(train::Train),
     Runs(runs::Runs),
@@ -185,6 +189,7 @@ impl Command {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Demo(command) => command.run(context),
+            Self::Fetch(command) => command.run(context),
             Self::Prepare(command) => command.run(context),
             Self::Train(command) => command.run(context),
             Self::Runs(command) => command.run(context),

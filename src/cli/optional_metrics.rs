@@ -7,13 +7,13 @@ use clap::Args;
 
 use super::interrupt::Interrupted;
 use super::terminal::{self, Role, display_safe};
-use super::{Context, spice};
+use super::{Context, by_name, spice};
 use crate::metrics::{Example, Statistics, meteor};
 
 #[derive(Debug, Args)]
 pub(super) struct OptionalMetrics {
     /// Folder with METEOR's data: `meteor` of the Python package pycocoevalcap, which has `meteor-1.5.jar` and
-    /// `data/paraphrase-en.gz`. METEOR is computed only with it; Java is not needed
+    /// `data/paraphrase-en.gz` [default: that of `cutline fetch meteor`]. METEOR is computed only with it; Java is not needed
     #[arg(long, value_name = "DIR", env = "CUTLINE_METEOR")]
     meteor_data: Option<PathBuf>,
     /// Compute SPICE with its published Java program, `spice-1.0.jar` of pycocoevalcap with the folder `lib`. Java 8 to 14
@@ -25,12 +25,16 @@ pub(super) struct OptionalMetrics {
 impl OptionalMetrics {
     /// Says which metric is not computed for want of a flag.
     pub(super) fn notice_missing(&self, context: &Context) {
-        if self.meteor_data.is_none() {
+        if self.meteor_folder().is_none() {
             context.notice(
-                "METEOR is not computed: it needs the folder `meteor` of the Python package pycocoevalcap; name it with \
-                 --meteor-data or CUTLINE_METEOR",
+                "METEOR is not computed: it needs its data; get them with `cutline fetch meteor`, or name the folder `meteor` of \
+                 the Python package pycocoevalcap with --meteor-data or CUTLINE_METEOR",
             );
         }
+    }
+
+    fn meteor_folder(&self) -> Option<PathBuf> {
+        self.meteor_data.clone().or_else(by_name::meteor_data)
     }
 
     /// Adds the metrics to the statistics of examples. One that fails is reported on standard error, and the others are
@@ -46,8 +50,10 @@ impl OptionalMetrics {
     }
 
     fn add_meteor(&self, examples: &[Example<'_>], statistics: &mut [Statistics], context: &Context) {
-        let Some(folder) = &self.meteor_data else { return };
-        match meteor::counts(folder, examples) {
+        let Some(folder) = self.meteor_folder() else {
+            return;
+        };
+        match meteor::counts(&folder, examples) {
             Ok(counts) => statistics
                 .iter_mut()
                 .zip(counts)

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::terminal::{self, Terminal, display_safe};
-use crate::text::{about_duration, counted, grouped, per_second};
+use crate::text::{about_duration, byte_size, counted, grouped, per_second};
+
+/// The unit that is shown with a decimal prefix.
+pub(super) const BYTES: &str = "bytes";
 
 /// The least time between lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -56,8 +59,13 @@ impl Task {
 
     /// The figures after `worked` without pauses.
     fn figures(&self, position: u64, worked: Worked) -> String {
-        let mut text = format!("{}/{}", grouped(position), grouped(self.total));
-        if !self.unit.is_empty() {
+        let mut text = match (self.unit, self.total) {
+            // The server of a file may not state its size.
+            (BYTES, 0) => byte_size(position),
+            (BYTES, total) => format!("{} of {}", byte_size(position), byte_size(total)),
+            (_, total) => format!("{}/{}", grouped(position), grouped(total)),
+        };
+        if !matches!(self.unit, "" | BYTES) {
             let _ = write!(text, " {}", self.unit);
         }
         if worked.is_paused {
@@ -65,10 +73,23 @@ impl Task {
         }
         let speed = speed(position.saturating_sub(self.done), worked.time);
         if self.figures == Figures::PositionAndRate && speed > 0.0 {
-            let left = self.total.saturating_sub(position) as f64 / speed;
-            let _ = write!(text, ", {}/s, {} left", per_second(speed), about_duration(left));
+            let _ = write!(text, ", {}", self.rate(speed));
+            if self.total > 0 {
+                let left = self.total.saturating_sub(position) as f64 / speed;
+                let _ = write!(text, ", {} left", about_duration(left));
+            }
         }
         text
+    }
+}
+
+impl Task {
+    /// Units or bytes a second, without the unit.
+    fn rate(&self, speed: f64) -> String {
+        match self.unit {
+            BYTES => format!("{}/s", byte_size(speed as u64)),
+            _ => format!("{}/s", per_second(speed)),
+        }
     }
 }
 
@@ -301,14 +322,12 @@ impl Log {
 fn summary(task: &Task, position: u64, worked: Duration) -> Option<String> {
     let done = position.saturating_sub(task.done);
     (done > 0).then(|| {
-        format!(
-            "{}: {} in {}, {} {}/s",
-            task.label,
-            counted(done, task.unit),
-            about_duration(worked.as_secs_f64()),
-            per_second(speed(done, worked)),
-            task.unit
-        )
+        let (time, speed) = (about_duration(worked.as_secs_f64()), speed(done, worked));
+        let (amount, rate) = match task.unit {
+            BYTES => (byte_size(done), task.rate(speed)),
+            unit => (counted(done, unit), format!("{} {unit}/s", per_second(speed))),
+        };
+        format!("{}: {amount} in {time}, {rate}", task.label)
     })
 }
 
@@ -348,6 +367,19 @@ mod tests {
             log.line(worked(10)),
             "extracting features: 1,400/8,000 images, 40.0/s, 2 min left  vgg16"
         );
+    }
+
+    #[test]
+    fn bytes_have_a_prefix_and_may_have_no_total() {
+        let mut task = Task::new("fetching", BYTES, 20_000_000);
+        assert_eq!(
+            task.figures(5_000_000, worked(5)),
+            "5.0 MB of 20.0 MB, 1.0 MB/s, 15 s left"
+        );
+        task.total = 0;
+        assert_eq!(task.figures(5_000_000, worked(5)), "5.0 MB, 1.0 MB/s");
+        let line = summary(&task, 20_000_000, Duration::from_secs(10)).unwrap();
+        assert_eq!(line, "fetching: 20.0 MB in 10 s, 2.0 MB/s");
     }
 
     #[test]

@@ -361,7 +361,7 @@ impl Shard<'_> {
 }
 
 /// The path in the extension header before an entry, if it holds one.
-fn name_in_extension(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Option<String>> {
+pub(crate) fn name_in_extension(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Option<String>> {
     if entry.size() > MAX_NAME_BYTES {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,

@@ -398,6 +398,30 @@ impl ConfinedPath {
         Ok(())
     }
 
+    /// Syncs a directory: after a power loss its entries have their names.
+    ///
+    /// # Errors
+    /// If it cannot be opened or synced.
+    pub(crate) fn sync_directory(&self) -> io::Result<()> {
+        sync(self.open_directory()?)
+    }
+
+    /// Syncs the file system of a directory, and so all files in it at once.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened, or the file system reports an error.
+    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
+        let directory = self.open_directory()?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(directory)?;
+        #[cfg(not(target_os = "linux"))]
+        {
+            drop(directory);
+            rustix::fs::sync();
+        }
+        Ok(())
+    }
+
     /// Removes a file, or another entry that is not a directory; a link itself, not its target. A missing one is no
     /// error.
     ///

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -53,6 +53,12 @@ pub(crate) fn roots_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
     roots.sort();
     Ok(roots)
+}
+
+/// The bytes that this user may still write to the file system of an open file or directory.
+pub(crate) fn free_space(file: impl AsFd) -> io::Result<u64> {
+    let found = rustix::fs::fstatvfs(file)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Whether a file survives a loss of power.

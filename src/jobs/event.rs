@@ -142,6 +142,8 @@ pub enum JobKind {
     Train,
     /// `cutline evaluate`
     Evaluate,
+    /// `cutline fetch`
+    Fetch,
 }
 
 /// The answer to a control file.

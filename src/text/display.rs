@@ -43,6 +43,17 @@ pub fn per_second(rate: f64) -> String {
     }
 }
 
+/// A size in bytes, with a decimal prefix: `14.2 MB`.
+pub fn byte_size(bytes: u64) -> String {
+    let value = bytes as f64;
+    match value {
+        v if v < 1e3 => counted(bytes, "bytes"),
+        v if v < 1e6 => format!("{:.1} kB", v / 1e3),
+        v if v < 1e9 => format!("{:.1} MB", v / 1e6),
+        v => format!("{:.1} GB", v / 1e9),
+    }
+}
+
 /// A rounded duration: `3 s`, `12 min`, `5.2 h`, `2 d`.
 pub fn about_duration(seconds: f64) -> String {
     match seconds {
@@ -107,6 +118,15 @@ mod tests {
     fn durations_have_the_largest_unit_that_fits() {
         let durations = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0].map(about_duration);
         assert_eq!(durations, ["0 s", "59 s", "1 min", "59 min", "1.0 h", "2 d"]);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_prefix_that_fits() {
+        let sizes = [0, 1, 999, 1000, 14_212_972, 13_510_573_713].map(byte_size);
+        assert_eq!(
+            sizes,
+            ["0 bytes", "1 byte", "999 bytes", "1.0 kB", "14.2 MB", "13.5 GB"]
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub mod statistics;
 mod vocabulary;
 
 pub use cleaning::{Cleaning, Tokenizer};
-pub use display::{about_duration, counted, display_path, display_safe, grouped, per_second};
+pub use display::{about_duration, byte_size, counted, display_path, display_safe, grouped, per_second};
 pub(crate) use missing::{is_missing, json_of_python, with_nulls};
 pub use ptb::PtbTokenizer;
 pub use vocabulary::{END, PAD, START, TokenId, UNKNOWN, Vocabulary, VocabularyError};

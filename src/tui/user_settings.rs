@@ -2,7 +2,9 @@
 
 use super::Keymap;
 use super::keymap::{KeyChanges, KeymapError};
+use crate::config::user_directory;
 use serde::Deserialize;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -22,15 +24,9 @@ pub enum UserSettingsError {
     Keys { path: PathBuf, source: KeymapError },
 }
 
-/// Path of the user's settings: below `XDG_CONFIG_HOME`, otherwise below `~/.config`.
-pub fn path(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
-    let directory_in = |name: &str| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let home = directory_in("XDG_CONFIG_HOME").or_else(|| Some(directory_in("HOME")?.join(".config")))?;
-    Some(home.join("cutline").join("config.toml"))
+/// Path of the user's settings.
+pub fn path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    Some(user_directory(variable)?.join("config.toml"))
 }
 
 /// The key table with the changes in the file at `path`; the default keys without a file.

@@ -125,6 +125,8 @@ impl Workspace {
             .env_remove("CUTLINE_IMAGE_MEMORY")
             .env_remove("CUTLINE_JPEG")
             .env_remove("CUTLINE_METEOR")
+            .env_remove("CUTLINE_CACHE")
+            .env("XDG_CACHE_HOME", self.path().join("caches"))
             .env("CUTLINE_ROOT", self.path())
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("XDG_STATE_HOME", self.path().join("state"))

@@ -1,5 +1,6 @@
 //! `cutline doctor`: checks the machine and the program, with a verdict and advice for each check.
 
+mod caches;
 mod gpu;
 
 use std::fmt::Write as _;
@@ -22,8 +23,8 @@ const LOW_MEMORY: u64 = 1_000_000_000;
 
 /// Check this machine and this program, with advice on problems
 ///
-/// One line per check: the build, the NVIDIA driver, each GPU, the device of --device, threads, memory, and images and
-/// colors of the terminal. `note` means that something could be better, `problem` that the program cannot do what was
+/// One line per check: the build, the NVIDIA driver, each GPU, the device of --device, threads, memory, images and
+/// colors of the terminal, and what each cache of `cutline fetch` has. `note` means that something could be better, `problem` that the program cannot do what was
 /// requested; the exit code is 1 if there is a problem.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
@@ -96,6 +97,7 @@ impl Doctor {
         findings.push(device(context.device, ChosenDevice::open(context.device)));
         findings.extend(HAS_CUDA.then(|| tf32(MatmulPrecision::from_environment())));
         findings.extend([threads(), memory(), images(context), colors(context)]);
+        findings.extend(caches::each());
         context.print(&match self.json {
             true => json_text::pretty(&findings)?,
             false => format_findings(&findings, context.terminal.stdout.paint, line_width(context)),

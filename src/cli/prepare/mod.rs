@@ -18,7 +18,7 @@ use super::job::{Job, detach, run_job};
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
 use super::train::SMALL_CNN_FOLLOWS;
-use super::{Context, choices};
+use super::{Context, by_name, choices};
 use crate::data::synthetic::{self, ScenesSettings};
 use crate::data::webdataset::{self, Shards, Unpacked};
 use crate::data::{
@@ -50,27 +50,29 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
 /// Prepare a dataset: validate, split, tokenize and extract CNN features
 ///
 /// SOURCE is a directory or a captions file in a format that is detected, tar shards of a WebDataset (a file, a directory
-/// of them, or `-` for standard input), which are unpacked, or `scenes`, the built-in dataset. Problems
+/// of them, or `-` for standard input), which are unpacked, a dataset that `cutline fetch` has fetched, by its name, or
+/// `scenes`, the built-in dataset. Problems
 /// (captions without an image, images that do not decode, duplicates, captions that are empty after cleaning) are
 /// listed, never dropped silently. Extraction resumes after an interruption. Preparing again with another backbone adds
 /// its features to the dataset.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
-  cutline prepare ~/flickr8k --name flickr8k --check
-  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --detach
-  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --hflip
+  cutline prepare flickr8k --backbone mobilenet_v2
+  cutline prepare ~/flickr8k --check
+  cutline prepare ~/flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --detach
+  cutline prepare ~/flickr8k --backbone vgg16 --hflip
   cutline prepare dataset_coco.json --name coco --format karpathy --images ~/coco
   cutline prepare shards/ --name web
   cat shards/*.tar | cutline prepare - --name web
   cutline prepare scenes --name scenes")]
 pub(super) struct Prepare {
-    /// A directory, a captions file, a tar file, `-` for a tar stream on standard input, or `scenes`
+    /// A directory, a captions file, a tar file, `-` for a tar stream on standard input, a name of `cutline fetch --list`, or
+    /// `scenes`
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
-    /// Name of the dataset; it is saved in `datasets/NAME`
-    #[arg(long, value_name = "NAME")]
-    name: Name,
+    /// Name of the dataset; it is saved in `datasets/NAME` [default: after SOURCE]
+    #[arg(long, value_name = "NAME", required_if_eq("source", "-"))]
+    name: Option<Name>,
     /// Only report statistics and problems; write nothing
     #[arg(long)]
     check: bool,
@@ -163,9 +165,10 @@ struct Text {
 #[command(next_help_heading = "Features")]
 struct Features {
     /// CNN that extracts features; without one, no features are extracted
-    #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>(), requires = "weights")]
+    #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>())]
     backbone: Option<BackboneKind>,
-    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth, .h5, .keras or .npz
+    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth, .h5, .keras or .npz, or a name of
+    /// `cutline fetch --list` [default: those that are named as the backbone there]
     #[arg(long, value_name = "FILE", requires = "backbone")]
     weights: Option<PathBuf>,
     /// Layer whose output is stored [default: the backbone's usual layer]
@@ -204,9 +207,18 @@ struct LoadedExtractor<D: Backend> {
 }
 
 impl Prepare {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+    pub(super) fn run(mut self, context: &Context) -> anyhow::Result<()> {
+        self.name = Some(self.name());
+        self.source = by_name::dataset(&self.source, context)?;
         let device = context.open_device_of(self.device(context))?;
         on_device!(device, |device| self.prepare(device, context))?
+    }
+
+    /// The given name, or one after the source.
+    fn name(&self) -> Name {
+        let stem = self.source.file_stem().unwrap_or(self.source.as_os_str());
+        let after_source = || Name::sanitized(&stem.to_string_lossy());
+        self.name.clone().unwrap_or_else(after_source)
     }
 
     /// The device for feature extraction. A GPU is not opened for a command that only checks or detaches.
@@ -222,14 +234,14 @@ impl Prepare {
     fn prepare<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         // Errors of the command line first: checking the images takes long.
         self.check_scenes_flags()?;
-        let extractor = self.features.extractor(&device.device)?;
+        let extractor = self.features.extractor(&device.device, context)?;
         if let Some(LoadedExtractor { extractor, .. }) = &extractor {
             extractor.notes().iter().for_each(|note| context.notice(note));
         }
         if self.check {
             return self.only_check(context);
         }
-        let directory = context.root.dataset_dir(&self.name);
+        let directory = context.root.dataset_dir(&self.name());
         let job = JobDirectory::new(directory.join("prepare"));
         if self.detach {
             if self.source == Path::new("-") {
@@ -260,7 +272,7 @@ impl Prepare {
         context.notice(&match lacks {
             Some(lacks) => format!("the dataset is in {directory}\nwarning: {lacks}"),
             None => {
-                let (name, root) = (&self.name, context.root_flag());
+                let (name, root) = (self.name(), context.root_flag());
                 format!("the dataset is in {directory}; next: cutline train {name}{root}")
             }
         });
@@ -285,7 +297,7 @@ impl Prepare {
         JobInfo {
             kind: JobKind::Prepare,
             device: device.to_owned(),
-            dataset: self.name.to_string(),
+            dataset: self.name().to_string(),
             data_hash: None,
             settings: serde_json::json!({
                 "source": self.source.display().to_string(),
@@ -319,7 +331,7 @@ impl Prepare {
             counted(dataset.images.len() as u64, "images"),
             display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
-        context.print_lossy(&report::render(self.name.as_str(), &report, &context.terminal))?;
+        context.print_lossy(&report::render(self.name().as_str(), &report, &context.terminal))?;
         if !report.problems.is_empty() {
             let list = target.directory().join(PrepareReport::FILE);
             context.print_lossy(&format!(
@@ -344,7 +356,7 @@ impl Prepare {
 
     /// Whether this command would prepare `scenes` exactly as they are on disk.
     pub(super) fn has_scenes(&self, context: &Context) -> anyhow::Result<bool> {
-        let target = Target::new(context.root.dataset_dir(&self.name), Replace::Same);
+        let target = Target::new(context.root.dataset_dir(&self.name()), Replace::Same);
         let scenes = self.scenes_settings();
         Ok(target.holds(&ImageOrigin::scenes(&scenes)?)?
             && target.existing().is_some_and(|existing| {
@@ -364,7 +376,7 @@ impl Prepare {
             self.read(&self.source(), context)?
         };
         let (dataset, report) = self.examine(reading, context, &|_, _| {})?;
-        context.print(&report::render(self.name.as_str(), &report, &context.terminal))?;
+        context.print(&report::render(self.name().as_str(), &report, &context.terminal))?;
         if let Some(lacks) = lacks_for_training(&dataset) {
             context.notice(&format!("warning: {lacks}"));
         }
@@ -526,10 +538,10 @@ impl Prepare {
                 checked.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let (settings, source, name) = (self.settings(), self.source(), self.name.as_str());
+        let (settings, source, name) = (self.settings(), self.source(), self.name());
         // Worker threads check images; the event log belongs to this thread.
         let outcome = thread::scope(|scope| {
-            let work = scope.spawn(|| build(&settings, &source, reading, name, &decode, &count));
+            let work = scope.spawn(|| build(&settings, &source, reading, name.as_str(), &decode, &count));
             while !work.is_finished() {
                 on_progress(checked.load(Ordering::Relaxed), total as u64);
                 thread::sleep(BETWEEN_UPDATES);
@@ -591,18 +603,23 @@ impl Features {
         }
     }
 
-    fn extractor<D: Backend>(&self, device: &D) -> anyhow::Result<Option<LoadedExtractor<D>>> {
-        let (Some(backbone), Some(weights)) = (self.backbone, &self.weights) else {
+    fn extractor<D: Backend>(
+        &self,
+        device: &D,
+        context: &Context,
+    ) -> anyhow::Result<Option<LoadedExtractor<D>>> {
+        let Some(backbone) = self.backbone else {
             return Ok(None);
         };
-        let file = WeightFile::open(weights)?;
+        let weights = by_name::weights(self.weights.as_deref(), backbone, context)?;
+        let file = WeightFile::open(&weights)?;
         let extractor =
             FeatureExtractor::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(Some(LoadedExtractor {
             extractor: extractor
                 .with_preprocessing(self.preprocessing)
                 .with_crop_mode(self.crop_mode),
-            weights: weights.clone(),
+            weights,
         }))
     }
 }

@@ -38,7 +38,7 @@ pub fn form(source: &str) -> Form {
     let features = FeatureKind::VARIANTS.iter().copied();
     let dtypes = FeatureDtype::VARIANTS.iter().copied();
     Form::new("prepare a dataset", vec![
-        Field::path(SOURCE, "directory or captions file (Ctrl-O opens the file picker), or scenes, the built-in dataset", source),
+        Field::path(SOURCE, "directory or captions file (Ctrl-O opens the file picker), a name of cutline fetch, or scenes", source),
         Field::text(NAME, "of the dataset; default: after the source", ""),
         Field::choice(FORMAT, "of the source", formats, ""),
         Field::text(MIN_COUNT, "minimum occurrences of a word in the vocabulary", "5"),
@@ -48,7 +48,7 @@ pub fn form(source: &str) -> Form {
         Field::text(SEED, "for random splits and scenes", ""),
         Field::text(NUM_IMAGES, "number of scenes to draw; default: 4000", ""),
         Field::choice(BACKBONE, "the CNN that extracts features", backbones, NO_BACKBONE),
-        Field::path(WEIGHTS, "of the backbone: .safetensors, .pth or .h5; Ctrl-O opens the file picker", ""),
+        Field::path(WEIGHTS, "of the backbone: .safetensors, .pth or .h5 (Ctrl-O opens the file picker); default: those of cutline fetch", ""),
         Field::text(LAYER, "of the backbone whose output is stored; default: that of the backbone", ""),
         Field::choice(FEATURES, "one pooled vector per image, or a grid of regions", features, FeatureKind::default().name()),
         Field::choice(DTYPE, "of stored features; f16 takes half the space", dtypes, FeatureDtype::F32.name()),
@@ -72,12 +72,11 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     arguments.extend(form.flag(MIN_COUNT));
     arguments.extend(form.changed_flags(&[SEED, NUM_IMAGES]));
     if form.value(BACKBONE) != NO_BACKBONE {
-        if form.value(WEIGHTS).is_empty() {
-            return Err(FormError::in_field(WEIGHTS, "a weights file for the backbone"));
-        }
         check_numbers(form, &[RANDOM_CROPS])?;
         arguments.extend(form.flag(BACKBONE));
-        arguments.extend(["--weights".into(), path(form.value(WEIGHTS))]);
+        if !form.value(WEIGHTS).is_empty() {
+            arguments.extend(["--weights".into(), path(form.value(WEIGHTS))]);
+        }
         arguments.extend(form.flag(FEATURES));
         arguments.extend(form.changed_flags(&[LAYER, DTYPE, CROP_MODE, RANDOM_CROPS, HFLIP]));
     }
@@ -138,6 +137,7 @@ mod tests {
         for (changes, flags) in [
             (&[][..], ""),
             (&backbone, " --backbone vgg16 --weights /w.pth --features pooled"),
+            (&backbone[..1], " --backbone vgg16 --features pooled"),
             (
                 &grid,
                 " --backbone efficientnet_lite2 --weights /w.pth --features grid --layer blocks.19 --dtype f16 \
@@ -156,7 +156,6 @@ mod tests {
             (SEED, "-1"),
             (NAME, "a/b"),
             (RANDOM_CROPS, "two"),
-            (WEIGHTS, ""),
         ] {
             let changes = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth"), (field, value)];
             assert_eq!(command(&changes).unwrap_err().field, Some(field));
