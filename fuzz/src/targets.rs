@@ -644,7 +644,7 @@ fn feature_spec() -> FeatureSpec {
         backbone: "vgg16".into(),
         layer: "fc2".into(),
         weights: "0123".into(),
-        preprocessing: Preprocessing::caffe(224),
+        preprocessing: Some(Preprocessing::caffe(224)),
         regions: 1,
         channels: 5,
         dtype: FeatureDtype::F16,
@@ -695,7 +695,7 @@ fn store_seeds() -> Vec<Vec<u8>> {
             regions: 2,
             channels: 3,
             dtype: FeatureDtype::F32,
-            preprocessing: Preprocessing::torchvision(224),
+            preprocessing: Some(Preprocessing::torchvision(224)),
             ..feature_spec()
         },
     ];

@@ -17,7 +17,7 @@ use super::inline_image::{InlineImageArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, image_paths, json, output};
-use crate::data::{Dataset, Image};
+use crate::data::{Dataset, Image, ImageNames};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
 use crate::search::{
@@ -26,7 +26,8 @@ use crate::search::{
 };
 use crate::text::counted;
 use crate::training::TrainedRun;
-use crate::vision::image_io::{self, ImageReadError};
+use crate::vision::features::feature_file::FeatureFile;
+use crate::vision::image_io;
 
 /// Images per batch, where the output is not interactive.
 const BATCH: usize = 16;
@@ -40,6 +41,9 @@ const BATCH: usize = 16;
 /// --attention shows the attention weights of an attention decoder for each word: on a terminal the image once per word,
 /// bright where the weight is high; in a pipe one line per word, starting with a tab: the word, the region with the
 /// highest weight, and the weight. In an ensemble the first member with attention is shown.
+///
+/// --features-from captions features of new images instead of the images themselves: all that are in the file, or those of
+/// the images named. The images need not exist.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 image.jpg
@@ -49,14 +53,21 @@ const BATCH: usize = 16;
   cutline caption flickr8k-merge-001 image.jpg --temperature 0.8 --seed 3
   cutline caption flickr8k-merge-001 image.jpg --ensemble flickr8k-inject-001
   cutline caption flickr8k-soft-attention-001 image.jpg --attention
-  cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors")]
+  cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors
+  cutline caption coco-top-down-001 --features-from clip.npz > captions.tsv")]
 pub(super) struct Caption {
     #[command(flatten)]
     members: EnsembleArgs,
     /// Images: JPEG, PNG, GIF, WebP, TIFF or BMP; a directory with all images in it and below; or `-` for names of
     /// these on standard input, one per line
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required_unless_present = "features_from")]
     images: Vec<PathBuf>,
+    /// Features of the images that another program made, for a run on such features; the forms are those of prepare
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["weights", "write"])]
+    features_from: Option<PathBuf>,
+    /// Names of the images of an .npy file [default: the .txt or .json file of its name beside it]
+    #[arg(long, value_name = "FILE", requires = "features_from")]
+    feature_names: Option<PathBuf>,
     /// The backbone's weights, if the file has moved since `prepare`; repeat for the runs of --ensemble, in their order
     #[arg(long, value_name = "FILE")]
     weights: Vec<PathBuf>,
@@ -95,18 +106,30 @@ impl Caption {
             OutputFormat::Json | OutputFormat::Shown => References::of(run, context),
         };
         let run = run.directory.name();
-        let captioner = runs.captioner(&self.weights)?;
+        let features = self.features()?;
+        let captioner = match &features {
+            Some(_) => runs.feature_captioner()?,
+            None => runs.captioner(&self.weights)?,
+        };
         if self.attention {
             let cannot = || format!("run {run} has no attention weights to show");
             captioner.check_attends().with_context(cannot)?;
         }
 
-        let paths = self.without_written(image_paths::expand(&self.images)?, context)?;
+        let paths = match &features {
+            Some(NamedFeatures { file, .. }) if self.images.is_empty() => {
+                file.names().iter().map(PathBuf::from).collect()
+            }
+            _ => self.without_written(image_paths::expand(&self.images)?, context)?,
+        };
         let mut failed = 0;
         for paths in paths.chunks(batch_size(format, search.settings())) {
-            let (images, errors) = read(paths, &captioner.preprocessor(), format);
+            let (images, errors) = match &features {
+                Some(features) => sorted_out(paths.iter().map(|path| features.read(path, &captioner))),
+                None => read(paths, &captioner.preprocessor(), format),
+            };
             for error in &errors {
-                print_error(error, context);
+                print_error(error.as_ref(), context);
             }
             failed += errors.len();
             if images.is_empty() {
@@ -139,6 +162,15 @@ impl Caption {
             all if failed == all => anyhow::bail!("no image could be captioned"),
             all => anyhow::bail!("{failed} of {all} images failed; the others are captioned"),
         }
+    }
+
+    fn features(&self) -> anyhow::Result<Option<NamedFeatures>> {
+        let Some(path) = &self.features_from else {
+            return Ok(None);
+        };
+        let file = FeatureFile::open(path, self.feature_names.as_deref())?;
+        let names = ImageNames::new(file.names().iter().map(String::as_str));
+        Ok(Some(NamedFeatures { file, names }))
     }
 
     /// The images to caption with `--write`: those without a file beside them, which may be a reference, or all with
@@ -300,13 +332,16 @@ struct ReadImage<'a> {
     image: Option<RgbImage>,
 }
 
+/// An image and its input.
+type ReadInput<'a> = (ReadImage<'a>, EncoderInput);
+
 /// Decodes images on all threads; the second list has the errors.
 fn read<'a>(
     paths: &'a [PathBuf],
     preprocessor: &Preprocessor<'_>,
     format: OutputFormat,
-) -> (Vec<(ReadImage<'a>, EncoderInput)>, Vec<ImageReadError>) {
-    let results: Vec<Result<_, ImageReadError>> = paths
+) -> (Vec<ReadInput<'a>>, Vec<anyhow::Error>) {
+    let results: Vec<anyhow::Result<_>> = paths
         .par_iter()
         .map(|path| {
             let image = image_io::decode(path)?;
@@ -315,6 +350,35 @@ fn read<'a>(
             Ok((ReadImage { path, image }, pixels))
         })
         .collect();
+    sorted_out(results)
+}
+
+/// Features made elsewhere, and the images that they are of.
+struct NamedFeatures {
+    file: FeatureFile,
+    names: ImageNames,
+}
+
+impl NamedFeatures {
+    fn read<'a, D: Backend>(
+        &self,
+        path: &'a Path,
+        captioner: &Captioner<D>,
+    ) -> anyhow::Result<ReadInput<'a>> {
+        let name = path.to_string_lossy();
+        let found = self.names.find(&name);
+        let index = found.with_context(|| {
+            let file = display_path(self.file.path());
+            format!("{}: {file} has no features with this name", display_path(path))
+        })?;
+        let (shape, features) = self.file.read(index)?;
+        let input = captioner.feature_input(&name, shape, &features)?;
+        Ok((ReadImage { path, image: None }, input))
+    }
+}
+
+/// The images that could be read, and the errors of the others.
+fn sorted_out<T>(results: impl IntoIterator<Item = anyhow::Result<T>>) -> (Vec<T>, Vec<anyhow::Error>) {
     let (mut images, mut errors) = (Vec::new(), Vec::new());
     for result in results {
         match result {

@@ -480,6 +480,52 @@ impl FileNames {
     }
 }
 
+impl FromIterator<PathBuf> for FileNames {
+    fn from_iter<I: IntoIterator<Item = PathBuf>>(paths: I) -> Self {
+        let mut names = Self::default();
+        for path in paths {
+            names.by_stem.entry(stem_of(&path)).or_default().insert(path);
+        }
+        names
+    }
+}
+
+/// Finds images by name among the names that another program gave them: the same name, or else one that differs in
+/// extension, letter case or directories as the names in captions may, or COCO's number of the image.
+pub struct ImageNames {
+    exact: HashMap<String, usize>,
+    files: FileNames,
+}
+
+impl ImageNames {
+    /// Names, which are found by their index.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let exact: HashMap<String, usize> = names.into_iter().map(str::to_owned).zip(0..).collect();
+        Self {
+            files: exact.keys().map(PathBuf::from).collect(),
+            exact,
+        }
+    }
+
+    /// The index of the only name that the image can have.
+    pub fn find(&self, image: &str) -> Option<usize> {
+        let index = |name: &Path| self.exact.get(name.to_str()?).copied();
+        let by_file = || match self.files.of(image)[..] {
+            [only] => index(only),
+            _ => None,
+        };
+        // `42` for `COCO_val2014_000000000042.jpg`.
+        let by_number = || {
+            let number = last_number(stem_of(Path::new(image)).strip_prefix("coco_")?)?;
+            let names = self.files.by_number().get(&number)?.iter();
+            let mut plain = names.filter(|name| plain_number(&stem_of(name)).is_some());
+            let first = plain.next()?;
+            plain.next().is_none().then(|| index(first))?
+        };
+        self.exact.get(image).copied().or_else(by_file).or_else(by_number)
+    }
+}
+
 /// The number that a name is.
 fn plain_number(stem: &str) -> Option<u64> {
     let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
@@ -699,6 +745,42 @@ mod tests {
         assert_eq!(
             problems.of_kind(ProblemKind::SplitConflict)[0].detail,
             "in dev and in test"
+        );
+    }
+
+    #[test]
+    fn names_of_features_are_found_by_file_name_stem_and_number() {
+        let names = [
+            "a.jpg",
+            "train/b.jpg",
+            "c",
+            "x/d.jpg",
+            "y/d.jpg",
+            "42",
+            "COCO_val2014_000000000007",
+        ];
+        let names = ImageNames::new(names);
+        for (image, index) in [
+            ("a.jpg", Some(0)),
+            ("images/A.JPEG", Some(0)),
+            ("b.jpg", Some(1)),
+            ("train/c.jpg", Some(2)),
+            ("x/d.jpg", Some(3)),
+            ("d.jpg", None), // two names end in it
+            ("val2014/COCO_val2014_000000000042.jpg", Some(5)),
+            ("000000000042.jpg", Some(5)),
+            ("7", Some(6)),
+            ("1000_7.jpg", None),
+            ("8", None),
+            ("", None),
+        ] {
+            assert_eq!(names.find(image), index, "{image}");
+        }
+        let ambiguous = ImageNames::new(["COCO_train2014_000000000001", "COCO_val2014_000000000001"]);
+        assert_eq!(ambiguous.find("1"), None);
+        assert_eq!(
+            ambiguous.find("train2014/COCO_train2014_000000000001.jpg"),
+            Some(0)
         );
     }
 

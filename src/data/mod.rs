@@ -48,7 +48,7 @@ pub use error::DatasetError;
 pub use formats::columns::ColumnNames;
 pub use formats::{Format, folder};
 pub use image::{Caption, Image, SourceCaption, SourceImage};
-pub use index::image_files;
+pub use index::{ImageNames, image_files};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use report::{PrepareReport, SplitStatistics, SplitsFrom};
 pub use source::{DataSource, RawDataset};

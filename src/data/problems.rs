@@ -25,6 +25,7 @@ pub enum ProblemKind {
     ImageWithoutSplit,
     SplitConflict,
     UndecodableImage,
+    ImageWithoutFeatures,
     DuplicateImage,
     /// Scores on dev or test are too high if the image is also in the training split.
     DuplicateAcrossSplits,
@@ -44,6 +45,7 @@ impl ProblemKind {
             Self::ImageWithoutSplit => "images in no split (left out)",
             Self::SplitConflict => "images in two splits (kept in the first)",
             Self::UndecodableImage => "images that do not decode (left out)",
+            Self::ImageWithoutFeatures => "images without features (left out)",
             Self::DuplicateImage => "duplicate images (kept)",
             Self::DuplicateAcrossSplits => {
                 "images with a duplicate in another split (kept; scores are inflated)"

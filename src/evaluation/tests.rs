@@ -268,7 +268,7 @@ fn similarity_ignores_feature_normalization() {
             backbone: "none".into(),
             layer: "none".into(),
             weights: String::new(),
-            preprocessing: Preprocessing::symmetric(8),
+            preprocessing: Some(Preprocessing::symmetric(8)),
             regions: 1,
             channels: 3,
             dtype: FeatureDtype::F32,

@@ -31,11 +31,22 @@ pub enum BuildError {
         "the dataset has no features; prepare it with --backbone and --weights, or train a small CNN: --set encoder.kind=small_cnn"
     )]
     NoFeatures,
-    /// Augmentation without stored features.
+    /// Augmentation without stored features that Cutline extracts.
     #[error(
-        "augment.hflip_prob and augment.random_crops require stored features, and this run trains a small CNN; leave them at 0, or prepare the dataset with --backbone, --weights, --hflip and --random-crops"
+        "augment.hflip_prob and augment.random_crops require stored features, and this run {encoder}; leave them at 0, or prepare the dataset with --backbone, --weights, --hflip and --random-crops"
     )]
-    AugmentedSmallCnn,
+    NotAugmented {
+        /// The run's encoder.
+        encoder: &'static str,
+    },
+    /// Fine-tuning with features made elsewhere.
+    #[error(
+        "encoder.unfreeze_until requires features that Cutline extracts, and `{name}` were made elsewhere; leave it empty, or prepare the dataset with --backbone, --weights, --features grid and an early --layer"
+    )]
+    NoLayersToFineTune {
+        /// The feature store.
+        name: String,
+    },
     /// Fine-tuning without stored features.
     #[error(
         "encoder.unfreeze_until requires stored features, and this run trains a small CNN; leave it empty, or prepare the dataset with --backbone, --weights, --features grid and an early --layer"
@@ -112,6 +123,11 @@ impl ChosenEncoder {
         let weights = read_weights_path(&directory);
         let (spec, pretrained) = match settings.unfreeze_until.as_str() {
             "" => (EncoderSpec::Features(features), None),
+            _ if features.is_made_elsewhere() => {
+                return Err(BuildError::NoLayersToFineTune {
+                    name: name_of(&directory),
+                });
+            }
             layer => {
                 let file = weights.as_deref().ok_or_else(|| BuildError::NoWeights {
                     directory: (&directory).into(),
@@ -207,7 +223,12 @@ impl ChosenEncoder {
         let spec = self
             .spec
             .with_augmentation(augmentation)
-            .ok_or(BuildError::AugmentedSmallCnn)?;
+            .ok_or(BuildError::NotAugmented {
+                encoder: match self.spec {
+                    EncoderSpec::SmallCnn(_) => "trains a small CNN",
+                    _ => "reads features made elsewhere",
+                },
+            })?;
         Ok(ImageInputs::open(&spec, dataset, images.iter().copied())?)
     }
 

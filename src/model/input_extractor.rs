@@ -4,6 +4,7 @@ use super::EncoderSpec;
 use crate::nn::Backend;
 use crate::vision::backbones::BackboneError;
 use crate::vision::features::extractor::{ExtractorError, FeatureExtractor};
+use crate::vision::features::feature_file::FeatureShape;
 use crate::vision::features::store::FeatureSpec;
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::{WeightFile, WeightsError};
@@ -17,18 +18,36 @@ pub enum InputExtractorError {
         "this model reads features of {backbone}, and no file of its weights is known: name it with --weights (BLAKE3 {expected})"
     )]
     NoWeights { backbone: String, expected: String },
+    #[error(
+        "this model reads features that another program made ({file}): give those of new images with --features-from"
+    )]
+    MadeElsewhere { file: String },
+    #[error("this model reads images and no features: leave out --features-from, and name images")]
+    ReadsPixels,
+    #[error(
+        "image {name:?} has features of {}x{} numbers, and this model reads {}x{}: give features of the network and layer \
+         that it was trained on", .found[0], .found[1], .expected[0], .expected[1]
+    )]
+    OtherShape {
+        name: String,
+        /// Regions and channels.
+        expected: [usize; 2],
+        found: [usize; 2],
+    },
     #[error("{0}; where the file has moved, give it with --weights")]
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Extractor(#[from] ExtractorError),
 }
 
-/// Extracts a model's inputs from pixels.
+/// Extracts a model's inputs from pixels, or takes them from features made elsewhere.
 pub enum InputExtractor<D: Backend> {
     /// The model reads pixels.
     Pixels(Preprocessing),
     /// The model reads features of a CNN with published weights.
     Features(Box<FeatureExtractor<D>>, FeatureSpec),
+    /// The model's features are there already.
+    Ready(FeatureSpec),
 }
 
 impl<D: Backend> InputExtractor<D> {
@@ -45,6 +64,10 @@ impl<D: Backend> InputExtractor<D> {
             EncoderSpec::SmallCnn(settings) => return Ok(Self::Pixels(settings.preprocessing())),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
+        if spec.is_made_elsewhere() {
+            let file = spec.backbone.clone();
+            return Err(InputExtractorError::MadeElsewhere { file });
+        }
         let weights = weights.ok_or_else(|| InputExtractorError::NoWeights {
             backbone: spec.backbone.clone(),
             expected: spec.weights.clone(),
@@ -53,11 +76,49 @@ impl<D: Backend> InputExtractor<D> {
         Ok(Self::Features(Box::new(encoder), spec.clone()))
     }
 
-    /// The preprocessing of its images.
-    pub fn preprocessing(&self) -> &Preprocessing {
+    /// The extractor of an encoder whose features another program makes.
+    ///
+    /// # Errors
+    /// If the encoder reads pixels.
+    pub fn of_features(encoder: &EncoderSpec) -> Result<Self, InputExtractorError> {
+        match encoder {
+            EncoderSpec::SmallCnn(_) => Err(InputExtractorError::ReadsPixels),
+            EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => {
+                Ok(Self::Ready(spec.clone()))
+            }
+        }
+    }
+
+    /// The preprocessing of its images; `None` if it reads features.
+    pub fn preprocessing(&self) -> Option<&Preprocessing> {
         match self {
-            Self::Pixels(preprocessing) => preprocessing,
-            Self::Features(encoder, _) => encoder.preprocessing(),
+            Self::Pixels(preprocessing) => Some(preprocessing),
+            Self::Features(encoder, _) => Some(encoder.preprocessing()),
+            Self::Ready(_) => None,
+        }
+    }
+
+    /// The row of an image's features `[regions, channels]`, for [`inputs`](Self::inputs).
+    ///
+    /// # Errors
+    /// If the model's features have another shape, or it reads pixels.
+    pub fn row(
+        &self,
+        name: &str,
+        shape: FeatureShape,
+        features: &[f32],
+    ) -> Result<Vec<f32>, InputExtractorError> {
+        let Self::Ready(spec) = self else {
+            return Err(InputExtractorError::ReadsPixels);
+        };
+        let (expected, found) = ([spec.regions, spec.channels], [shape.regions, shape.channels]);
+        match expected == found {
+            true => Ok(features.to_vec()),
+            false => Err(InputExtractorError::OtherShape {
+                name: name.to_owned(),
+                expected,
+                found,
+            }),
         }
     }
 
@@ -68,6 +129,7 @@ impl<D: Backend> InputExtractor<D> {
     pub fn inputs(&self, pixels: Vec<f32>) -> Result<Vec<f32>, BackboneError> {
         match self {
             Self::Pixels(_) => Ok(pixels),
+            Self::Ready(spec) => Ok(spec.as_stored(&pixels)),
             Self::Features(encoder, spec) => {
                 let images = pixels.len() / encoder.preprocessing().pixels_len();
                 Ok(spec.as_stored(&encoder.features(&pixels, images)?))

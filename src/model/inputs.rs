@@ -41,9 +41,9 @@ pub enum InputsError {
     },
     /// The dataset has no features of the model's specification.
     #[error(
-        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{augmentation}; prepare the dataset with that backbone and layer{flag}",
-        directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels,
-        augmentation = describe(spec)[0], flag = describe(spec)[1]
+        "{} holds no features of {features} with {regions} regions of {channels} channels; prepare the dataset with {flags}",
+        directory.display(), regions = spec.regions, channels = spec.channels,
+        features = describe(spec)[0], flags = describe(spec)[1]
     )]
     NoSuchFeatures {
         /// The dataset.
@@ -86,16 +86,27 @@ fn check_memory(images: usize, len: usize, memory: u64) -> Result<(), InputsErro
     }
 }
 
-/// The images of these features, and the flags that prepare them, for an error.
+/// These features, and the flags that prepare them, for an error.
 fn describe(spec: &FeatureSpec) -> [String; 2] {
-    match spec.preprocessing.augmentation {
+    let FeatureSpec { backbone, layer, .. } = spec;
+    if spec.is_made_elsewhere() {
+        return [
+            format!("{backbone} (BLAKE3 {})", spec.weights),
+            format!("--features-from and that very file, {backbone}"),
+        ];
+    }
+    let [images, flag] = match spec.augmentation() {
         Augmentation::None => [String::new(), String::new()],
         Augmentation::HFlip => [" of flipped images", ", and --hflip"].map(str::to_owned),
         Augmentation::Crop(number) => [
             format!(" of random crop {number}"),
             format!(", and --random-crops {number} or more"),
         ],
-    }
+    };
+    [
+        format!("{backbone} at layer {layer}{images}"),
+        format!("that backbone and layer{flag}"),
+    ]
 }
 
 /// The directories of a dataset's features, `features/<name>/`, sorted by name, without those of augmented
@@ -104,7 +115,7 @@ pub fn feature_directories(dataset: &ConfinedPath) -> Vec<ConfinedPath> {
     let mut directories = all_feature_directories(dataset);
     // A store that cannot be read stays in the list, for the error to show once it is chosen.
     let is_augmented = |path: &ConfinedPath| match FeatureSpec::read(path) {
-        Ok(Some(spec)) => !spec.preprocessing.augmentation.is_none(),
+        Ok(Some(spec)) => !spec.augmentation().is_none(),
         Ok(None) | Err(_) => false,
     };
     directories.retain(|path| !is_augmented(path));

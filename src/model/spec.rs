@@ -81,14 +81,14 @@ pub enum EncoderSpec {
 }
 
 impl EncoderSpec {
-    /// The same for augmented images; `None` without stored features.
+    /// The same for augmented images; `None` without features that Cutline extracts.
     pub fn with_augmentation(&self, augmentation: Augmentation) -> Option<Self> {
         let mut other = self.clone();
         let features = match &mut other {
             Self::Features(features) | Self::FineTuned { features, .. } => features,
             Self::SmallCnn(_) => return None,
         };
-        features.preprocessing.augmentation = augmentation;
+        features.preprocessing.as_mut()?.augmentation = augmentation;
         Some(other)
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
         backbone: backbone.into(),
         layer: "fc2".into(),
         weights: "0123".into(),
-        preprocessing: Preprocessing::caffe(224),
+        preprocessing: Some(Preprocessing::caffe(224)),
         regions: 1,
         channels,
         dtype: FeatureDtype::F32,

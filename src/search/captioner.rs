@@ -9,7 +9,8 @@ use crate::nn::device::DeviceError;
 use crate::suggest::Named;
 use crate::text::Vocabulary;
 use crate::vision::backbones::BackboneError;
-use crate::vision::preprocess::Preprocessing;
+use crate::vision::features::feature_file::FeatureShape;
+use crate::vision::preprocess::{CropBox, Preprocessing};
 use dfdx::prelude::{Cpu, HasShape};
 use image::RgbImage;
 use serde::Serialize;
@@ -45,9 +46,9 @@ pub struct WrittenCaption {
 /// An image, preprocessed for every encoder of a captioner.
 #[derive(Clone, Debug)]
 pub struct EncoderInput {
-    /// Width and height of the image.
+    /// Width and height of the image, if there is one.
     dimensions: (u32, u32),
-    /// The pixels for each of the captioner's extractors.
+    /// The pixels for each of the captioner's extractors, or the features.
     pixels: Vec<Vec<f32>>,
 }
 
@@ -104,19 +105,48 @@ impl<D: Backend> Captioner<D> {
         vocabulary: Vocabulary,
         weights: Option<&Path>,
     ) -> Result<Self, CaptionerError> {
-        let alone = Self {
+        Self::empty(vocabulary).with(model, weights)
+    }
+
+    /// A captioner of features that another program made; see [`feature_input`](Self::feature_input).
+    ///
+    /// # Errors
+    /// If the model reads pixels.
+    pub fn of_features(model: Model<D>, vocabulary: Vocabulary) -> Result<Self, CaptionerError> {
+        Self::empty(vocabulary).with_features(model)
+    }
+
+    fn empty(vocabulary: Vocabulary) -> Self {
+        Self {
             members: Vec::new(),
             extractors: Vec::new(),
             vocabulary,
-        };
-        alone.with(model, weights)
+        }
     }
 
     /// Adds a member to the ensemble. Its vocabulary must be the same, word for word.
     ///
     /// # Errors
     /// Those of [`Self::new`].
-    pub fn with(mut self, model: Model<D>, weights: Option<&Path>) -> Result<Self, CaptionerError> {
+    pub fn with(self, model: Model<D>, weights: Option<&Path>) -> Result<Self, CaptionerError> {
+        self.with_member(model, |model| {
+            InputExtractor::new(&model.spec().encoder, weights, model.device())
+        })
+    }
+
+    /// Adds a member that reads the same features to the ensemble. Its vocabulary must be the same, word for word.
+    ///
+    /// # Errors
+    /// Those of [`Self::of_features`].
+    pub fn with_features(self, model: Model<D>) -> Result<Self, CaptionerError> {
+        self.with_member(model, |model| InputExtractor::of_features(&model.spec().encoder))
+    }
+
+    fn with_member(
+        mut self,
+        model: Model<D>,
+        extractor: impl FnOnce(&Model<D>) -> Result<InputExtractor<D>, InputExtractorError>,
+    ) -> Result<Self, CaptionerError> {
         let encoder = &model.spec().encoder;
         let alike = self
             .members
@@ -125,8 +155,7 @@ impl<D: Backend> Captioner<D> {
         let extractor = match alike {
             Some(member) => member.extractor,
             None => {
-                self.extractors
-                    .push(InputExtractor::new(encoder, weights, model.device())?);
+                self.extractors.push(extractor(&model)?);
                 self.extractors.len() - 1
             }
         };
@@ -149,9 +178,27 @@ impl<D: Backend> Captioner<D> {
         Preprocessor(
             self.extractors
                 .iter()
-                .map(InputExtractor::preprocessing)
+                .filter_map(InputExtractor::preprocessing)
                 .collect(),
         )
+    }
+
+    /// The features `[regions, channels]` of an image, for [`captions`](Self::captions). `name` is for the error.
+    ///
+    /// # Errors
+    /// If a member reads features of another shape, or pixels.
+    pub fn feature_input(
+        &self,
+        name: &str,
+        shape: FeatureShape,
+        features: &[f32],
+    ) -> Result<EncoderInput, CaptionerError> {
+        let rows = self.extractors.iter();
+        let rows = rows.map(|extractor| extractor.row(name, shape, features));
+        Ok(EncoderInput {
+            dimensions: (0, 0),
+            pixels: rows.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Captions for each image, best first.
@@ -216,7 +263,15 @@ impl<D: Backend> Captioner<D> {
                 .map(|(word, weights)| WordAttention { word, weights })
                 .collect(),
             side,
-            part: extractor.preprocessing().crop_box(image.dimensions),
+            part: match (extractor.preprocessing(), image.dimensions) {
+                (Some(preprocessing), dimensions) => preprocessing.crop_box(dimensions),
+                (None, (width, height)) => CropBox {
+                    left: 0,
+                    top: 0,
+                    width,
+                    height,
+                },
+            },
         })
     }
 

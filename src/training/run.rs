@@ -75,14 +75,13 @@ pub enum RunError {
         best: PathBuf,
     },
     #[error(
-        "the dataset no longer has the features `{name}` that the run is trained on; put their directory back, or extract them again: cutline prepare {source_path} --name {dataset} --backbone {backbone} --weights {weights}, with the other flags as they were"
+        "the dataset no longer has the features `{name}` that the run is trained on; put their directory back, or prepare them again: cutline prepare {source_path} --name {dataset} {flags}, with the other flags as they were"
     )]
     FeaturesGone {
         name: String,
         source_path: String,
         dataset: String,
-        backbone: String,
-        weights: String,
+        flags: String,
     },
     #[error("run `{run}` is being trained by another process; wait for it, or stop it first ({lock})")]
     Locked { run: String, lock: LockError },
@@ -513,12 +512,13 @@ fn features_gone(error: BuildError, record: &RunConfig, data: &Dataset) -> RunEr
     RunError::FeaturesGone {
         source_path: data.manifest.source.path.display().to_string(),
         dataset: record.data.name.clone(),
-        backbone: name.split('-').next().unwrap_or_default().to_owned(),
-        weights: record
-            .data
-            .weights
-            .as_ref()
-            .map_or("FILE".into(), |path| path.display().to_string()),
+        flags: match &record.data.weights {
+            Some(weights) => {
+                let backbone = name.split('-').next().unwrap_or_default();
+                format!("--backbone {backbone} --weights {}", weights.display())
+            }
+            None => "--features-from FILE".to_owned(),
+        },
         name,
     }
 }

@@ -89,6 +89,17 @@ impl<D: Backend> RunEnsemble<D> {
         }
         Ok(captioner)
     }
+
+    /// A captioner of features that another program made, which all members read.
+    ///
+    /// # Errors
+    /// If a member reads pixels.
+    pub fn feature_captioner(self) -> Result<Captioner<D>, CaptionerError> {
+        let Self { first, others } = self;
+        let captioner = Captioner::of_features(first.model, first.vocabulary)?;
+        let with = |captioner: Captioner<D>, member: TrainedRun<D>| captioner.with_features(member.model);
+        others.into_iter().try_fold(captioner, with)
+    }
 }
 
 fn check_same_vocabulary<D: Backend>(

@@ -73,7 +73,7 @@ impl World {
             backbone: "none".into(),
             layer: "none".into(),
             weights: String::new(),
-            preprocessing: Preprocessing::symmetric(8),
+            preprocessing: Some(Preprocessing::symmetric(8)),
             regions: 1,
             channels: CHANNELS,
             dtype: FeatureDtype::F32,

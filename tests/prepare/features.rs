@@ -76,7 +76,7 @@ fn chosen_preprocessing_is_kept_in_the_store_and_used_for_new_images() {
     let store = workspace.dataset("mine/features/mobilenet_v2-features-pooled-caffe");
     let store = FeatureStore::open(&store).unwrap();
     assert_eq!(
-        store.spec().preprocessing.normalization.mean,
+        store.spec().preprocessing.as_ref().unwrap().normalization.mean,
         [103.939, 116.779, 123.68]
     );
 
@@ -96,7 +96,10 @@ fn chosen_preprocessing_is_kept_in_the_store_and_used_for_new_images() {
 
     let file = WeightFile::open(&weights).unwrap();
     let extractor = FeatureExtractor::from_spec(store.spec(), &file, &Cpu::default()).unwrap();
-    assert_eq!(extractor.preprocessing(), &store.spec().preprocessing);
+    assert_eq!(
+        Some(extractor.preprocessing()),
+        store.spec().preprocessing.as_ref()
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod support;
 
 mod captioning;
+mod elsewhere;
 mod features;
 mod interruption;
 mod problems;

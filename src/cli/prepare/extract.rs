@@ -132,13 +132,25 @@ impl<D: Backend> Extraction<'_, D> {
             let images = dataset.images.iter().enumerate();
             let images = images.filter(|(_, image)| augmentation.is_none() || image.split == Split::Train);
             let images = images.map(|(i, _)| i).collect();
-            Ok((directory, ExtractionTarget { writer, images }))
+            let preprocessing = extractor.preprocessing().clone();
+            Ok((
+                directory,
+                ExtractionTarget {
+                    preprocessing,
+                    writer,
+                    images,
+                },
+            ))
         };
         self.augmentations.iter().map(open_store).collect()
     }
 }
 
-fn open(store: &ConfinedPath, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {
+pub(super) fn open(
+    store: &ConfinedPath,
+    spec: FeatureSpec,
+    replace: Replace,
+) -> anyhow::Result<FeatureWriter> {
     match FeatureWriter::open_or_resume(store, spec.clone()) {
         Err(StoreError::Differs { .. }) if replace == Replace::Other => {
             Ok(FeatureWriter::create_new(store, spec)?)

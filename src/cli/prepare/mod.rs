@@ -1,6 +1,7 @@
 //! `cutline prepare`: validates, splits, tokenizes and extracts features.
 
 mod extract;
+mod import;
 mod report;
 mod target;
 
@@ -35,11 +36,13 @@ use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::extraction::Batching;
 use crate::vision::features::extractor::FeatureExtractor;
+use crate::vision::features::feature_file::{FeatureFile, FeatureFileError};
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::image_io;
 use crate::vision::preprocess::{CropMode, PreprocessingKind};
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
+use import::Import;
 use target::{ImageOrigin, Replace, Target};
 
 const CHECKING: &str = "checking images";
@@ -64,6 +67,7 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
   cutline prepare dataset_coco.json --name coco --format karpathy --images ~/coco
   cutline prepare shards/ --name web
   cat shards/*.tar | cutline prepare - --name web
+  cutline prepare ~/flickr8k --name flickr8k --features-from clip.npz
   cutline prepare scenes --name scenes")]
 pub(super) struct Prepare {
     /// A directory, a captions file, a tar file, `-` for a tar stream on standard input, a name of `cutline fetch --list`, or
@@ -195,6 +199,14 @@ struct Features {
     /// Also store features of N random crops of each training image, for augment.random_crops
     #[arg(long, value_name = "N", default_value_t = 0, requires = "backbone")]
     random_crops: u32,
+    /// Features that another program made, instead of a CNN: a .safetensors, .npz or .h5 file with an array for each image,
+    /// named after it; an .npy file with a row for each image; or a folder with such a file for each image
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["backbone", "weights", "features", "batch_size"])]
+    features_from: Option<PathBuf>,
+    /// Names of the images of an .npy file, one on each line in the order of its rows, or a JSON array [default: the .txt
+    /// or .json file of its name beside it]
+    #[arg(long, value_name = "FILE", requires = "features_from")]
+    feature_names: Option<PathBuf>,
     /// Images per batch [default: 8 on the CPU, 64 on a GPU]; halved when GPU memory runs out
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
@@ -204,6 +216,12 @@ struct Features {
 struct LoadedExtractor<D: Backend> {
     extractor: FeatureExtractor<D>,
     weights: PathBuf,
+}
+
+/// Where the features of images come from.
+enum FeatureOrigin<D: Backend> {
+    Backbone(LoadedExtractor<D>),
+    Elsewhere(Import),
 }
 
 impl Prepare {
@@ -234,12 +252,13 @@ impl Prepare {
     fn prepare<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         // Errors of the command line first: checking the images takes long.
         self.check_scenes_flags()?;
+        let elsewhere = self.features.elsewhere()?;
         let extractor = self.features.extractor(&device.device, context)?;
         if let Some(LoadedExtractor { extractor, .. }) = &extractor {
             extractor.notes().iter().for_each(|note| context.notice(note));
         }
         if self.check {
-            return self.only_check(context);
+            return self.only_check(elsewhere, context);
         }
         let directory = context.root.dataset_dir(&self.name());
         let job = JobDirectory::new(directory.join("prepare"));
@@ -251,7 +270,7 @@ impl Prepare {
         }
         let replace = if self.force { Replace::Other } else { Replace::Same };
         let target = Target::new(directory, replace);
-        let reading = if self.source().is_scenes() {
+        let mut reading = if self.source().is_scenes() {
             target.admit(&ImageOrigin::scenes(&self.scenes_settings())?)?;
             self.draw_scenes(target.directory(), context)?
         } else if let Some(shards) = self.shards()? {
@@ -260,8 +279,13 @@ impl Prepare {
             self.read(&self.source(), context)?
         };
         self.reject_truncated(&reading.problems)?;
+        let features = match (extractor, elsewhere) {
+            (Some(extractor), _) => Some(FeatureOrigin::Backbone(extractor)),
+            (None, Some(file)) => Some(FeatureOrigin::Elsewhere(Import::of_images(file, &mut reading)?)),
+            (None, None) => None,
+        };
         let (lacks, lacks_features) = run_job(&job, self.job_info(&device.name), context, |job| {
-            let dataset = self.build(reading, &target, extractor.as_ref(), job, context)?;
+            let dataset = self.build(reading, &target, features.as_ref(), job, context)?;
             let lacks = lacks_for_training(&dataset);
             if let Some(lacks) = lacks {
                 job.warn(lacks);
@@ -303,6 +327,7 @@ impl Prepare {
                 "source": self.source.display().to_string(),
                 "text": self.settings(),
                 "backbone": self.features.backbone.map(|backbone| backbone.to_string()),
+                "features_from": self.features.features_from,
             }),
             step: 0,
         }
@@ -313,7 +338,7 @@ impl Prepare {
         &self,
         reading: RawDataset,
         target: &Target,
-        extractor: Option<&LoadedExtractor<D>>,
+        features: Option<&FeatureOrigin<D>>,
         job: &Job<'_>,
         context: &Context,
     ) -> anyhow::Result<Dataset> {
@@ -339,18 +364,24 @@ impl Prepare {
                 display_path(list.as_path())
             ))?;
         }
-        let Some(LoadedExtractor { extractor, weights }) = extractor else {
-            return Ok(dataset);
-        };
-        let extraction = Extraction {
-            extractor,
-            weights,
-            augmentations: self.features.augmentations(),
-            dtype: self.features.dtype,
-            batching: self.features.batching::<D>(),
-            replace: target.replace(),
-        };
-        extract(&extraction, &dataset, target.directory(), job, context)?;
+        let (dtype, replace) = (self.features.dtype, target.replace());
+        match features {
+            None => {}
+            Some(FeatureOrigin::Elsewhere(import)) => {
+                import.copy(&dataset, target.directory(), (dtype, replace), job, context)?;
+            }
+            Some(FeatureOrigin::Backbone(LoadedExtractor { extractor, weights })) => {
+                let extraction = Extraction {
+                    extractor,
+                    weights,
+                    augmentations: self.features.augmentations(),
+                    dtype,
+                    batching: self.features.batching::<D>(),
+                    replace,
+                };
+                extract(&extraction, &dataset, target.directory(), job, context)?;
+            }
+        }
         Ok(dataset)
     }
 
@@ -366,15 +397,18 @@ impl Prepare {
             }))
     }
 
-    fn only_check(&self, context: &Context) -> anyhow::Result<()> {
+    fn only_check(&self, elsewhere: Option<FeatureFile>, context: &Context) -> anyhow::Result<()> {
         let drawn = tempfile::tempdir()?;
-        let reading = if self.source().is_scenes() {
+        let mut reading = if self.source().is_scenes() {
             self.draw_scenes(&drawn.path().into(), context)?
         } else if let Some(shards) = self.shards()? {
             self.unpack(&drawn.path().into(), &shards, context)?
         } else {
             self.read(&self.source(), context)?
         };
+        if let Some(file) = elsewhere {
+            Import::of_images(file, &mut reading)?;
+        }
         let (dataset, report) = self.examine(reading, context, &|_, _| {})?;
         context.print(&report::render(self.name().as_str(), &report, &context.terminal))?;
         if let Some(lacks) = lacks_for_training(&dataset) {
@@ -601,6 +635,11 @@ impl Features {
             size: self.batch_size.unwrap_or(D::INFERENCE_BATCH),
             prefetch: D::PREFETCHED_BATCHES,
         }
+    }
+
+    fn elsewhere(&self) -> Result<Option<FeatureFile>, FeatureFileError> {
+        let open = |path: &PathBuf| FeatureFile::open(path, self.feature_names.as_deref());
+        self.features_from.as_ref().map(open).transpose()
     }
 
     fn extractor<D: Backend>(

@@ -35,9 +35,11 @@ pub struct ImageFile<'a> {
     pub path: &'a Path,
 }
 
-/// A store to fill. Its specification has the preprocessing of images.
+/// A store to fill.
 #[derive(Debug)]
 pub struct ExtractionTarget {
+    /// The preprocessing of images.
+    pub preprocessing: Preprocessing,
     /// Open for appending.
     pub writer: FeatureWriter,
     /// Indices of the image files in the order of the rows, ascending.
@@ -160,7 +162,7 @@ impl ExtractionTarget {
         let is_incomplete = |batch: &&[usize]| batch.iter().any(|&i| !self.writer.contains(files[i].key));
         let batches = self.images.chunks(size.get()).filter(is_incomplete);
         BatchPlan {
-            preprocessing: self.writer.spec().preprocessing.clone(),
+            preprocessing: self.preprocessing.clone(),
             batches: batches.map(<[usize]>::to_vec).collect(),
         }
     }
@@ -352,28 +354,30 @@ mod tests {
         images.iter().map(|(key, path)| ImageFile { key, path }).collect()
     }
 
-    fn writer(dir: &Path, augmentation: Augmentation) -> FeatureWriter {
+    fn target(dir: &Path, augmentation: Augmentation, images: Vec<usize>) -> ExtractionTarget {
+        let preprocessing = Preprocessing {
+            augmentation,
+            ..Preprocessing::symmetric(8)
+        };
         let spec = FeatureSpec {
             backbone: "toy".to_owned(),
             layer: "mean".to_owned(),
             weights: String::new(),
-            preprocessing: Preprocessing {
-                augmentation,
-                ..Preprocessing::symmetric(8)
-            },
+            preprocessing: Some(preprocessing.clone()),
             regions: 1,
             channels: 2,
             dtype: FeatureDtype::F32,
         };
-        FeatureWriter::open_or_resume(dir, spec).unwrap()
+        ExtractionTarget {
+            writer: FeatureWriter::open_or_resume(dir, spec).unwrap(),
+            preprocessing,
+            images,
+        }
     }
 
     /// A store of all images.
     fn store(dir: &Path) -> ExtractionTarget {
-        ExtractionTarget {
-            writer: writer(dir, Augmentation::None),
-            images: (0..IMAGES).collect(),
-        }
+        target(dir, Augmentation::None, (0..IMAGES).collect())
     }
 
     /// The mean pixel and the batch size, which a network must not, but a matrix product may depend on.
@@ -419,14 +423,8 @@ mod tests {
         let some = || (0..IMAGES).filter(|i| i % 3 != 1).collect();
         [
             store(dirs[0].path()),
-            ExtractionTarget {
-                writer: writer(dirs[1].path(), Augmentation::HFlip),
-                images: some(),
-            },
-            ExtractionTarget {
-                writer: writer(dirs[2].path(), Augmentation::Crop(2)),
-                images: some(),
-            },
+            target(dirs[1].path(), Augmentation::HFlip, some()),
+            target(dirs[2].path(), Augmentation::Crop(2), some()),
         ]
     }
 

@@ -123,10 +123,12 @@ impl<D: Backend> FeatureExtractor<D> {
             _ => FeatureKind::Grid,
         };
         let mut extractor = Self::load(kind, file, Some(&spec.layer), features, device)?;
-        if let Some(kind) = PreprocessingKind::of(&spec.preprocessing) {
-            extractor = extractor.with_preprocessing(Some(kind));
+        if let Some(stored) = &spec.preprocessing {
+            if let Some(kind) = PreprocessingKind::of(stored) {
+                extractor = extractor.with_preprocessing(Some(kind));
+            }
+            extractor.preprocessing.resize = stored.resize;
         }
-        extractor.preprocessing.resize = spec.preprocessing.resize;
         match spec.first_difference(&extractor.spec(spec.dtype)) {
             None => Ok(extractor),
             Some(Difference {
@@ -148,7 +150,7 @@ impl<D: Backend> FeatureExtractor<D> {
             backbone: self.backbone.kind().name().to_owned(),
             layer: layer.name.clone(),
             weights: self.weights.clone(),
-            preprocessing: self.preprocessing().clone(),
+            preprocessing: Some(self.preprocessing().clone()),
             regions: self.kind.regions(layer.shape),
             channels: layer.shape.channels,
             dtype,

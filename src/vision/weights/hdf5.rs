@@ -5,6 +5,8 @@
 //! supported. The last has groups by the class of layers and numbers for tensors; current versions keep the name of each
 //! layer as an attribute.
 
+use super::layout::row_major_strides;
+use super::npz::MOST_TIMES_SMALLER;
 use super::tensor::{ByteOrder, Tensor, element_bytes};
 use super::{Index, WeightsErrorKind, Window};
 use hdf5_reader::error::Error;
@@ -51,6 +53,57 @@ pub(super) fn index(window: &Window, names: &LayerNames) -> Result<Index, Weight
         }
     }
     Ok(index)
+}
+
+/// The datasets of the file in `window` by their paths, such as `group/dataset`. Those that are cut in pieces or compressed
+/// are read at once. Datasets of other types than floats are left out.
+pub(super) fn index_paths(window: &Window) -> Result<Index, WeightsErrorKind> {
+    let file = Hdf5File::from_owner(window.clone(), OpenOptions::default()).map_err(damaged)?;
+    let mut entries = Vec::new();
+    let root = file.root_group().map_err(damaged)?;
+    collect(&root, &LayerNames::new(), None, &mut Vec::new(), &mut entries)?;
+    let mut index = Index::default();
+    let mut room = window.bytes().len().saturating_mul(MOST_TIMES_SMALLER);
+    for entry in &entries {
+        let name = entry.path.join("/");
+        if !matches!(entry.dataset.dtype(), Datatype::FloatingPoint { .. }) {
+            continue;
+        }
+        match tensor(&file, entry, window) {
+            Ok(tensor) => {
+                index.tensors.insert(name, tensor);
+            }
+            Err(WeightsErrorKind::Compressed(_)) => {
+                let (tensor, bytes) = inflated(entry, room)?;
+                room -= bytes.len();
+                index.add_inflated(name, tensor, bytes);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(index)
+}
+
+/// A dataset in pieces, of at most `room` bytes.
+fn inflated(entry: &Variable, room: usize) -> Result<(Tensor, Vec<u8>), WeightsErrorKind> {
+    let dataset = &entry.dataset;
+    let len = dataset.raw_byte_len().map_err(damaged)?;
+    if len > room {
+        let why = format!("{:?} is far larger than the file", entry.path.join("/"));
+        return Err(WeightsErrorKind::Damaged(why));
+    }
+    let bytes = dataset.read_raw_bytes().map_err(damaged)?;
+    let (dtype, order) = dtype(dataset);
+    let shape: Option<Vec<usize>> = (dataset.shape().iter())
+        .map(|&side| side.try_into().ok())
+        .collect();
+    let strides = shape.as_deref().map(row_major_strides);
+    let tensor = shape.zip(strides).and_then(|(shape, strides)| {
+        let tensor = Tensor::view(dtype, shape, strides, 0, &(0..bytes.len()))?;
+        Some(tensor.in_order(order))
+    });
+    let beyond = || WeightsErrorKind::Damaged(format!("{:?} is incomplete", entry.path.join("/")));
+    Ok((tensor.ok_or_else(beyond)?, bytes))
 }
 
 /// The group of layers: the root, or a group of a saved model.

@@ -207,45 +207,72 @@ fn nearest_hint(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (nearest: {name:?})"))
 }
 
+/// How the tensors of a file are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TensorNames {
+    /// After the layers of a network.
+    OfLayers,
+    /// As the file names them; those of HDF5 are paths.
+    AsStored,
+}
+
 impl WeightFile {
     /// Maps the file and reads its index. The format is recognized by content.
     ///
     /// # Errors
     /// If the file is not of a supported format, is truncated, or has no tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        Self::open_named(path.as_ref(), TensorNames::OfLayers)
+    }
+
+    /// [`open`](Self::open) for tensors that are no network's: each keeps its name, datasets of HDF5 may be cut in pieces
+    /// and compressed, and `.npy` is a file of one tensor, whose name is empty.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_arrays(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        Self::open_named(path.as_ref(), TensorNames::AsStored)
+    }
+
+    fn open_named(path: &Path, names: TensorNames) -> Result<Self, WeightsError> {
         let mut file = Self {
-            path: path.as_ref().to_owned(),
+            path: path.to_owned(),
             parts: Vec::new(),
             tensors: BTreeMap::new(),
         };
-        match file.read() {
+        match file.read(names) {
             Ok(()) => Ok(file),
             Err(kind) => Err(file.error(kind)),
         }
     }
 
-    fn read(&mut self) -> Result<(), WeightsErrorKind> {
+    fn read(&mut self, names: TensorNames) -> Result<(), WeightsErrorKind> {
         let window = Window::new(map(&self.path)?);
         let Some(shards) = sharded::shards(window.bytes(), &self.path) else {
-            return self.add(window);
+            return self.add(window, names);
         };
         // The list is part of the hash.
         self.parts.push(TensorBytes::File(window));
         for shard in shards? {
-            self.add(Window::new(map(&shard)?))
+            self.add(Window::new(map(&shard)?), names)
                 .map_err(|error| WeightsErrorKind::Shards(format!("{shard:?} is not one ({error})")))?;
         }
         Ok(())
     }
 
-    fn add(&mut self, window: Window) -> Result<(), WeightsErrorKind> {
-        let index = index(&window)?;
+    fn add(&mut self, window: Window, names: TensorNames) -> Result<(), WeightsErrorKind> {
+        let index = match names {
+            TensorNames::OfLayers => index(&window)?,
+            TensorNames::AsStored => index_arrays(&window)?,
+        };
         let first = self.parts.len();
         self.parts.push(TensorBytes::File(window));
         self.parts
             .extend(index.inflated.into_iter().map(TensorBytes::Inflated));
         let mut tensors = index.tensors;
-        without_wrappers(&mut tensors);
+        if names == TensorNames::OfLayers {
+            without_wrappers(&mut tensors);
+        }
         for (name, mut tensor) in tensors {
             tensor.part += first;
             self.tensors.insert(name, tensor);
@@ -324,6 +351,19 @@ impl WeightFile {
                 found: tensor.shape.clone(),
             }));
         }
+        self.values(name, tensor)
+    }
+
+    /// The values of `tensor[row]` as `f32`.
+    ///
+    /// # Errors
+    /// [`WeightsErrorKind::Missing`], also of the row, or [`WeightsErrorKind::NotFloat`].
+    pub fn get_row(&self, name: &str, row: usize) -> Result<Vec<f32>, WeightsError> {
+        let tensor = self.tensors.get(name).and_then(|tensor| tensor.row(row));
+        self.values(name, &tensor.ok_or_else(|| self.missing(name))?)
+    }
+
+    fn values(&self, name: &str, tensor: &Tensor) -> Result<Vec<f32>, WeightsError> {
         let part = self.parts[tensor.part].bytes();
         tensor.values(part).ok_or_else(|| {
             let name = name.to_owned();
@@ -384,6 +424,18 @@ fn index(window: &Window) -> Result<Index, WeightsErrorKind> {
         hdf5::index(window, &BTreeMap::new())
     } else {
         Err(WeightsErrorKind::NotWeights(FileKind::detect(bytes)))
+    }
+}
+
+/// [`index`] for tensors with names of their own.
+fn index_arrays(window: &Window) -> Result<Index, WeightsErrorKind> {
+    let bytes = window.bytes();
+    if npz::recognizes_array(bytes) {
+        npz::index_array(bytes)
+    } else if hdf5::recognizes(bytes) {
+        hdf5::index_paths(window)
+    } else {
+        index(window)
     }
 }
 

@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, WeightsErrorKind>;
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// `numpy.savez_compressed` makes weights a little smaller. More than this many times is an attack on the memory.
-const MOST_TIMES_SMALLER: usize = 16;
+pub(super) const MOST_TIMES_SMALLER: usize = 16;
 
 /// Whether all entries are arrays.
 pub(super) fn recognizes(names: &[String]) -> bool {
@@ -50,6 +50,23 @@ pub(super) fn index(file: &[u8], archive: &mut Archive<'_>) -> Result<Index> {
         ));
     }
     Ok(index)
+}
+
+/// Whether the file is a single array.
+pub(super) fn recognizes_array(file: &[u8]) -> bool {
+    file.starts_with(MAGIC)
+}
+
+/// The array of an `.npy` file, under an empty name.
+pub(super) fn index_array(file: &[u8]) -> Result<Index> {
+    let header = ArrayHeader::read("the file", file)?;
+    let header = header
+        .ok_or_else(|| WeightsErrorKind::NotAStateDict("its array does not hold numbers".to_owned()))?;
+    let tensor = header.tensor("the file", 0..file.len())?;
+    Ok(Index {
+        tensors: [(String::new(), tensor)].into(),
+        ..Index::default()
+    })
 }
 
 /// The description of an array.

@@ -48,6 +48,22 @@ impl Tensor {
         Self { order, ..self }
     }
 
+    /// The tensor at an index of the first dimension; `None` if there is none.
+    pub(super) fn row(&self, index: usize) -> Option<Self> {
+        let (&rows, shape) = self.shape.split_first()?;
+        let (&stride, strides) = self.strides.split_first()?;
+        if index >= rows {
+            return None;
+        }
+        let offset = index.checked_mul(stride)?;
+        let row = Self::view(self.dtype, shape.to_vec(), strides.to_vec(), offset, &self.bytes)?;
+        Some(Self {
+            order: self.order,
+            part: self.part,
+            ..row
+        })
+    }
+
     /// The number of elements; saturating.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().fold(1, |len, &side| len.saturating_mul(side))
@@ -142,6 +158,17 @@ mod tests {
         let storage = 3..file.len();
         let view = Tensor::view(Dtype::F32, vec![3, 2], vec![1, 3], 1, &storage).unwrap();
         assert_eq!(view.values(&file).unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    fn rows_of_a_transposed_tensor_are_its_columns() {
+        let file = file_of(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let tensor = Tensor::view(Dtype::F32, vec![3, 2], vec![1, 3], 0, &(3..file.len())).unwrap();
+        let row = |index| tensor.row(index)?.values(&file);
+        assert_eq!(row(0).unwrap(), [0.0, 3.0]);
+        assert_eq!(row(2).unwrap(), [2.0, 5.0]);
+        assert_eq!(row(3), None);
+        assert_eq!(tensor.row(0).unwrap().row(0).unwrap().row(0), None);
     }
 
     #[test]

@@ -23,11 +23,12 @@ pub use writer::FeatureWriter;
 
 use crate::files::ConfinedPath;
 use crate::suggest::{Named, UnknownName, unknown_name};
+use crate::vision::augment::Augmentation;
 use crate::vision::floats;
 use crate::vision::preprocess::Preprocessing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -38,20 +39,21 @@ const MAX_JSON_BYTES: u64 = 1 << 20;
 /// Longer indexes are not read: tens of millions of images.
 const MAX_INDEX_BYTES: u64 = 4 << 30;
 /// Features of an image have at most this many numbers, 1 GiB of them.
-const MAX_ROW_NUMBERS: usize = 1 << 28;
+pub(in crate::vision::features) const MAX_ROW_NUMBERS: usize = 1 << 28;
 
 /// What the rows of a store are; two stores of equal specification hold equal features for an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSpec {
-    /// The network's name.
+    /// The network's name; for features made elsewhere, that of their file.
     pub backbone: String,
-    /// The layer whose output is kept.
+    /// The layer whose output is kept; empty for features made elsewhere.
     pub layer: String,
-    /// BLAKE3 of the file of weights.
+    /// BLAKE3 of the file of weights, or of the features' file.
     pub weights: String,
-    /// How images became pixels.
-    pub preprocessing: Preprocessing,
+    /// How images became pixels; `None` for features made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
     /// Regions of an image: 1 for a pooled vector.
     pub regions: usize,
     /// Numbers for a region.
@@ -96,7 +98,8 @@ impl FeatureSpec {
     /// # Errors
     /// The reason.
     pub(crate) fn check(&self) -> std::result::Result<(), String> {
-        if !self.preprocessing.has_possible_size() {
+        let has_possible_size = Preprocessing::has_possible_size;
+        if !self.preprocessing.as_ref().is_none_or(has_possible_size) {
             return Err("no network reads images of the size in its preprocessing".to_owned());
         }
         let numbers = self.regions.checked_mul(self.channels);
@@ -109,6 +112,17 @@ impl FeatureSpec {
         }
     }
 
+    /// Whether another program made the features.
+    pub fn is_made_elsewhere(&self) -> bool {
+        self.preprocessing.is_none()
+    }
+
+    /// The augmentation of the images.
+    pub fn augmentation(&self) -> Augmentation {
+        let preprocessing = self.preprocessing.as_ref();
+        preprocessing.map_or(Augmentation::None, |preprocessing| preprocessing.augmentation)
+    }
+
     /// Numbers in a row: `regions * channels`.
     pub fn row_len(&self) -> usize {
         self.regions * self.channels
@@ -116,8 +130,11 @@ impl FeatureSpec {
 
     /// The first field, in alphabetical order, in which features of this and another specification differ.
     pub(in crate::vision::features) fn first_difference(&self, other: &Self) -> Option<Difference> {
-        let mut fields = self.fields().into_iter().zip(other.fields());
-        fields.find_map(|((field, this), (_, other))| {
+        let (mut ours, mut theirs) = (self.fields(), other.fields());
+        let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
+        names.into_iter().find_map(|field| {
+            let [this, other] =
+                [&mut ours, &mut theirs].map(|fields| fields.remove(&field).unwrap_or_default());
             (this != other).then(|| Difference {
                 field,
                 values: [this, other].map(|value| value.to_string()),

@@ -10,7 +10,7 @@ fn spec(dtype: FeatureDtype) -> FeatureSpec {
         backbone: "toy".to_owned(),
         layer: "map".to_owned(),
         weights: "0123".to_owned(),
-        preprocessing: Preprocessing::symmetric(8),
+        preprocessing: Some(Preprocessing::symmetric(8)),
         regions: 2,
         channels: 3,
         dtype,
