@@ -193,7 +193,9 @@ impl Training {
             ..Regularization::none(&mut stream)
         };
         let regions = self.regions()?.put_tape(Default::default());
-        let loss = self.decoder.training_loss(regions, batch, regularization)?;
+        let loss = self
+            .decoder
+            .training_loss(regions.into(), batch, regularization)?;
         let value = loss.array();
         let mut gradients = loss.try_backward()?;
         let norm = self

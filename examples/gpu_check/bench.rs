@@ -263,7 +263,7 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
             ..Regularization::none(&mut stream)
         };
         let loss = decoder
-            .training_loss(regions.leaky_trace(), &batch, regularization)
+            .training_loss(regions.leaky_trace().into(), &batch, regularization)
             .or_fail()?;
         let mut gradients = loss.try_backward().or_fail()?;
         adam.update(decoder.parameters_mut(), &mut gradients, 1e-3)

@@ -213,7 +213,7 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
             ..Regularization::none(&mut stream)
         };
         let loss = decoder
-            .training_loss(regions.leaky_trace(), &batch, regularization)
+            .training_loss(regions.leaky_trace().into(), &batch, regularization)
             .or_fail()?;
         let parameters = decoder.parameters();
         let parameters = parameters

@@ -646,6 +646,7 @@ fn feature_spec() -> FeatureSpec {
         weights: "0123".into(),
         preprocessing: Some(Preprocessing::caffe(224)),
         regions: 1,
+        variable_regions: false,
         channels: 5,
         dtype: FeatureDtype::F16,
     }

@@ -1,11 +1,14 @@
 //! Additive attention over the regions of an image: keys and values are projected once, queries at every step.
 
+use super::ImageRegions;
+use super::image_regions::mean_without_padding;
 use crate::nn::{
     Activation, AttentionOutput, Backend, DeviceResult, Dropout, Initialization, Linear, Matrix,
-    MatrixResult, Parameter, Regions, impl_layer,
+    MatrixResult, Parameter, impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
+use std::sync::Arc;
 
 /// Additive attention over the regions of an image.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub(super) struct ProjectedRegions<D: Backend, T> {
     pub(super) memory: D::AttentionMemory,
     /// The mean value of each image, `[images, hidden]`. Its tape is the tape of `memory` too.
     pub(super) mean: Matrix<D, T>,
+    /// Regions of each image, where there is padding.
+    pub(super) counts: Option<Arc<[usize]>>,
 }
 
 /// Keys and values of all images, and the image of each row of a step.
@@ -63,19 +68,28 @@ impl<D: Backend> RegionAttention<D> {
     /// Projects all regions to keys and values.
     pub(super) fn project<T: Tape<f32, D>>(
         &self,
-        regions: Regions<D, T>,
+        images: ImageRegions<D, T>,
         dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, ProjectedRegions<D, T>> {
-        let (images, count, channels) = *regions.shape();
-        let rows = regions.try_reshape_like(&(images * count, channels))?;
+        let (seen, count, channels) = images.shape();
+        let ImageRegions { regions, counts } = images;
+        let rows = regions.try_reshape_like(&(seen * count, channels))?;
         let values = dropout.apply(self.image.activated(rows, Activation::Relu)?)?;
         // One tape runs through keys and mean: keys and values go into the memory without a tape of their own.
         let (values, tape) = values.split_tape();
         let (keys, tape) = self.key.forward(values.clone().put_tape(tape))?.split_tape();
-        let mean = D::mean_of_groups(values.clone().put_tape(tape), count)?;
+        let taped = values.clone().put_tape(tape);
+        let mean = match &counts {
+            None => D::mean_of_groups(taped, count)?,
+            Some(counts) => {
+                let shape = (seen, count, values.shape().1);
+                mean_without_padding(taped.try_reshape_like(&shape)?, counts)?
+            }
+        };
         Ok(ProjectedRegions {
-            memory: D::prepare_memory(keys, values, count)?,
+            memory: D::prepare_memory(keys, values, count, counts.clone())?,
             mean,
+            counts,
         })
     }
 

@@ -9,15 +9,16 @@
 use super::attention::{MemoryOfRows, ProjectedRegions, RegionAttention};
 use super::{
     CaptionBatch, CaptionMemory, DecoderOutput, DecoderSettings, DecoderShape, DecoderState, INITIAL_WORDS,
-    StepDecoder, TeacherForced,
+    ImageRegions, StepDecoder, TeacherForced,
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Dropout, Embedding, InferenceEmbedding, Initialization, Layer, Linear,
-    LstmState, Matrix, MatrixResult, Parameter, Regions, coverage_penalty, impl_layer,
+    LstmState, Matrix, MatrixResult, Parameter, coverage_penalty, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, NoneTape, PutTape, SplitTape, Tape, TryMul};
 use rand::Rng;
+use std::sync::Arc;
 
 /// A decoder that attends to the image at every word. Training and inference share the steps of its cell.
 #[derive(Clone, Debug)]
@@ -124,7 +125,7 @@ pub(super) struct CellOutput<D: Backend, T> {
 impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C> {
     fn forward<T: Tape<f32, D>>(
         &self,
-        regions: Regions<D, T>,
+        images: ImageRegions<D, T>,
         batch: &CaptionBatch,
         dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>> {
@@ -135,7 +136,7 @@ impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C
             doubly_stochastic_weight,
             output,
         } = &self.core;
-        let ProjectedRegions { memory, mean } = attention.project(regions, dropout)?;
+        let ProjectedRegions { memory, mean, counts } = attention.project(images, dropout)?;
         let (means, tape) = mean.split_tape();
         let of_captions = D::gather_rows(means.clone().put_tape(tape), &batch.images)?;
         let (mut states, mut tape) = self.cell.initial_states(of_captions)?;
@@ -170,7 +171,11 @@ impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C
             0.0 => None,
             weight => {
                 let attention_weights = D::concat_rows(attention_weights, T::default())?;
-                Some(coverage_penalty(attention_weights, packing)?.try_mul(weight)?)
+                let of_captions =
+                    |counts: Arc<[usize]>| batch.images.iter().map(|&image| counts[image]).collect();
+                let counts: Option<Vec<usize>> = counts.map(of_captions);
+                let penalty = coverage_penalty(attention_weights, packing, counts.as_deref())?;
+                Some(penalty.try_mul(weight)?)
             }
         };
         Ok(DecoderOutput {
@@ -219,8 +224,8 @@ struct AttentionInference<D: Backend, C: AttentionCell<D>> {
 }
 
 impl<D: Backend, C: AttentionCell<D>> StepDecoder<D> for AttentionInference<D, C> {
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let ProjectedRegions { memory, mean } = self.attention.project(regions, &mut Dropout::off())?;
+    fn start(&self, images: ImageRegions<D>) -> DeviceResult<D, DecoderState<D>> {
+        let ProjectedRegions { memory, mean, .. } = self.attention.project(images, &mut Dropout::off())?;
         let images = (0..mean.shape().0).collect();
         let (lstms, _) = self.cell.initial_states(mean.clone())?;
         Ok(DecoderState {

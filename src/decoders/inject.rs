@@ -4,12 +4,12 @@
 //! LSTM's input at a step before the start token. No other step reads the image.
 
 use super::{
-    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, LstmInference, StepDecoder, TeacherForced,
-    mean_region,
+    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, ImageRegions, LstmInference, StepDecoder,
+    TeacherForced,
 };
 use crate::nn::{
     Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, MatrixResult, Parameter,
-    Regions, impl_layer,
+    impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -49,8 +49,8 @@ impl<D: Backend> Inject<D> {
     /// `[images, embedding]`
     ///
     /// Without dropout: the LSTM reads the image once, so a dropped channel is lost for the whole caption.
-    fn project_image<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> MatrixResult<D, T> {
-        self.image.forward(mean_region(regions)?)
+    fn project_image<T: Tape<f32, D>>(&self, images: ImageRegions<D, T>) -> MatrixResult<D, T> {
+        self.image.forward(images.mean()?)
     }
 }
 
@@ -59,12 +59,12 @@ impl_layer!(Inject: embedding, lstm, image, output);
 impl<D: Backend> TeacherForced<D> for Inject<D> {
     fn forward<T: Tape<f32, D>>(
         &self,
-        regions: Regions<D, T>,
+        images: ImageRegions<D, T>,
         batch: &CaptionBatch,
         dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>> {
         let captions = batch.images.len();
-        let (image, tape) = D::gather_rows(self.project_image(regions)?, &batch.images)?.split_tape();
+        let (image, tape) = D::gather_rows(self.project_image(images)?, &batch.images)?.split_tape();
         let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let (words, words_tape) = words.split_tape();
         let inputs = D::concat_rows(vec![image, words], tape.merge(words_tape))?;

@@ -5,12 +5,12 @@
 //! read the image.
 
 use super::{
-    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, INITIAL_WORDS, LstmInference, StepDecoder,
-    TeacherForced, mean_region,
+    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, INITIAL_WORDS, ImageRegions, LstmInference,
+    StepDecoder, TeacherForced,
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, MatrixResult,
-    Parameter, Regions, impl_layer,
+    Parameter, impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -48,10 +48,10 @@ impl<D: Backend> Merge<D> {
     /// `[images, hidden]`
     fn project_image<T: Tape<f32, D>>(
         &self,
-        regions: Regions<D, T>,
+        images: ImageRegions<D, T>,
         dropout: &mut Dropout<'_>,
     ) -> MatrixResult<D, T> {
-        let features = dropout.apply(mean_region(regions)?)?;
+        let features = dropout.apply(images.mean()?)?;
         self.image.activated(features, Activation::Relu)
     }
 }
@@ -61,11 +61,11 @@ impl_layer!(Merge: embedding, lstm, image, joint, output);
 impl<D: Backend> TeacherForced<D> for Merge<D> {
     fn forward<T: Tape<f32, D>>(
         &self,
-        regions: Regions<D, T>,
+        images: ImageRegions<D, T>,
         batch: &CaptionBatch,
         dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>> {
-        let image = self.project_image(regions, dropout)?;
+        let image = self.project_image(images, dropout)?;
         let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
         let both = D::add_gathered(text, image, &batch.image_of_rows())?;
@@ -136,7 +136,7 @@ mod tests {
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
         let DecoderOutput { rows, .. } = decoder
-            .forward(features().leaky_traced(), &batch, &mut Dropout::off())
+            .forward(features().leaky_traced().into(), &batch, &mut Dropout::off())
             .unwrap();
         let whole = gradients(
             &decoder,
@@ -150,7 +150,7 @@ mod tests {
                 let sample = CaptionBatch::new([(image, &words[..prefix])]);
                 let target = words.get(prefix).copied().unwrap_or(crate::text::END) as usize;
                 let rows = decoder
-                    .forward(features().leaky_traced(), &sample, &mut Dropout::off())
+                    .forward(features().leaky_traced().into(), &sample, &mut Dropout::off())
                     .unwrap()
                     .rows
                     .into_rows();
@@ -181,7 +181,7 @@ mod tests {
             let mut stream = rng(2);
             let mut dropout = Dropout::new(0.5, &mut stream);
             decoder
-                .forward(features.leaky_traced(), &batch, &mut dropout)
+                .forward(features.leaky_traced().into(), &batch, &mut dropout)
                 .unwrap()
                 .rows
         };

@@ -1,12 +1,13 @@
 //! Decoders: LSTMs that write captions from image features.
 //!
-//! Every decoder reads an image as regions, `[images, regions, channels]`; those without attention take their mean. A new
+//! Every decoder reads an image as [`ImageRegions`]; those without attention take their mean. A new
 //! decoder is a file here that implements `TeacherForced` (or `AttentionCell`, for attention at every word), a variant of
 //! [`DecoderKind`] and a line in [`build`].
 
 mod attention;
 mod attention_decoder;
 mod batch;
+mod image_regions;
 mod inject;
 mod merge;
 mod sample_token;
@@ -17,18 +18,15 @@ mod teacher_forcing;
 mod tests;
 mod top_down;
 
-use crate::nn::{
-    Backend, DeviceResult, Embedding, Initialization, MatrixResult, Parameter, Regions, Scalar, Taped,
-    glorot_limit,
-};
+use crate::nn::{Backend, DeviceResult, Embedding, Initialization, Parameter, Scalar, Taped, glorot_limit};
 use crate::suggest::{Named, UnknownName, unknown_name};
-use dfdx::prelude::*;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use attention::AttentionWidths;
 pub use batch::{CaptionBatch, WeightedCaption};
+pub use image_regions::ImageRegions;
 pub use inject::Inject;
 pub use merge::Merge;
 pub(crate) use sample_token::{sample_index, sample_token};
@@ -181,18 +179,18 @@ impl<'a> Regularization<'a> {
     }
 }
 
-/// A decoder: writes captions for images, read as regions `[images, regions, channels]`.
+/// A decoder: writes captions for images.
 pub trait Decoder<D: Backend> {
     /// The mean cross-entropy of a batch by teacher forcing, in nats per token, recorded for a backward pass.
     fn training_loss(
         &self,
-        regions: Regions<D, Taped<D>>,
+        images: ImageRegions<D, Taped<D>>,
         batch: &CaptionBatch,
         regularization: Regularization<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>>;
 
     /// The mean cross-entropy of a batch, in nats per token, without regularization.
-    fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>>;
+    fn loss(&self, images: ImageRegions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>>;
 
     /// A copy of the decoder for writing captions word by word.
     fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>>;
@@ -249,13 +247,4 @@ pub fn min_parameters(settings: &DecoderSettings, shape: DecoderShape) -> usize 
     matrices.into_iter().fold(0, |sum: usize, (rows, columns)| {
         sum.saturating_add(rows.saturating_mul(columns))
     })
-}
-
-/// The mean over the regions: `[images, regions, channels]` to `[images, channels]`.
-fn mean_region<D: Backend, T: Tape<f32, D>>(regions: Regions<D, T>) -> MatrixResult<D, T> {
-    let (images, count, channels) = *regions.shape();
-    match count {
-        1 => regions.try_reshape_like(&(images, channels)),
-        _ => regions.try_mean::<(usize, usize), Axis<1>>(),
-    }
 }

@@ -1,14 +1,14 @@
 //! Decoding word by word, for search and sampling.
 
-use super::mean_region;
-use crate::nn::{Activation, Backend, DeviceResult, InferenceEmbedding, LstmState, Matrix, Regions};
+use super::ImageRegions;
+use crate::nn::{Activation, Backend, DeviceResult, InferenceEmbedding, LstmState, Matrix};
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, TryAdd};
 
 /// A decoder that writes captions word by word. It holds a copy of the weights, so training may continue meanwhile.
 pub trait StepDecoder<D: Backend> {
-    /// The state before the first word: one row for each image of `[images, regions, channels]`.
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
+    /// The state before the first word: one row for each image.
+    fn start(&self, images: ImageRegions<D>) -> DeviceResult<D, DecoderState<D>>;
 
     /// Reads one word for each row. Returns the logits of the next word, `[rows, vocabulary]`, and the next state.
     fn step(
@@ -88,12 +88,12 @@ impl<D: Backend> LstmInference<D> {
 }
 
 impl<D: Backend> StepDecoder<D> for LstmInference<D> {
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
+    fn start(&self, images: ImageRegions<D>) -> DeviceResult<D, DecoderState<D>> {
         let activation = match self.joint {
             Some(_) => Activation::Relu,
             None => Activation::None,
         };
-        let image = D::run_linear(&self.image, mean_region(regions)?, activation)?;
+        let image = D::run_linear(&self.image, images.mean()?, activation)?;
         let zeros = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
         Ok(match self.joint {
             Some(_) => Self::state(zeros, Some(image)),

@@ -1,12 +1,12 @@
 //! Training by teacher forcing: a decoder reads a whole batch of captions in one pass.
 
-use super::{CaptionBatch, Decoder, Regularization, StepDecoder, sample_token};
+use super::{CaptionBatch, Decoder, ImageRegions, Regularization, StepDecoder, sample_token};
 use crate::nn::cpu::slices::values;
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Layer, Linear, OutputInputs, Parameter, Regions, Scalar,
-    Taped, Targets, cross_entropy,
+    Backend, DeviceResult, Dropout, Embedding, Layer, Linear, OutputInputs, Parameter, Scalar, Taped,
+    Targets, cross_entropy,
 };
-use dfdx::prelude::{HasShape, Merge, PutTape, SplitTape, Tape, TryAdd, TryMul};
+use dfdx::prelude::{HasShape, Merge, SplitTape, Tape, TryAdd, TryMul};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ pub trait TeacherForced<D: Backend>: Layer<D> + Clone {
     /// Reads all captions.
     fn forward<T: Tape<f32, D>>(
         &self,
-        regions: Regions<D, T>,
+        images: ImageRegions<D, T>,
         batch: &CaptionBatch,
         dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>>;
@@ -55,7 +55,7 @@ pub trait TeacherForced<D: Backend>: Layer<D> + Clone {
 impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
     fn training_loss(
         &self,
-        regions: Regions<D, Taped<D>>,
+        images: ImageRegions<D, Taped<D>>,
         batch: &CaptionBatch,
         Regularization {
             label_smoothing,
@@ -66,19 +66,19 @@ impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
             stream,
         }: Regularization<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
-        let (regions, tape) = regions.split_tape();
+        let (images, tape) = images.split_tape();
         // The order of these steps is the order of the draws from `stream`.
         let mut inputs = Cow::Borrowed(batch);
         if scheduled_sampling > 0.0 {
-            inputs = Cow::Owned(sample_inputs(self, &regions, batch, scheduled_sampling, stream)?);
+            inputs = Cow::Owned(sample_inputs(self, &images, batch, scheduled_sampling, stream)?);
         }
         if word_dropout > 0.0 {
             inputs = Cow::Owned(inputs.with_word_dropout(word_dropout, stream));
         }
         let (decoder, weight_tape) = with_weight_drop(self, Dropout::new(weight_drop, stream))?;
-        let regions = regions.put_tape(tape.merge(weight_tape));
+        let images = images.put_tape(tape.merge(weight_tape));
         let DecoderOutput { rows, penalty } =
-            decoder.forward(regions, &inputs, &mut Dropout::new(dropout, stream))?;
+            decoder.forward(images, &inputs, &mut Dropout::new(dropout, stream))?;
         let targets = Targets {
             columns: &batch.targets,
             weights: batch.weights.as_deref(),
@@ -91,8 +91,8 @@ impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
         }
     }
 
-    fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let DecoderOutput { rows, .. } = self.forward(regions, batch, &mut Dropout::off())?;
+    fn loss(&self, images: ImageRegions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
+        let DecoderOutput { rows, .. } = self.forward(images, batch, &mut Dropout::off())?;
         cross_entropy(rows, self.output(), Targets::plain(&batch.targets))
     }
 
@@ -140,12 +140,12 @@ fn with_weight_drop<D: Backend, O: TeacherForced<D>>(
 /// words are sampled at once (Mihaylova & Martins 2019, "Scheduled sampling for transformers", section 3).
 fn sample_inputs<D: Backend, O: TeacherForced<D>>(
     decoder: &O,
-    regions: &Regions<D>,
+    images: &ImageRegions<D>,
     batch: &CaptionBatch,
     rate: f32,
     stream: &mut ChaCha8Rng,
 ) -> DeviceResult<D, CaptionBatch> {
-    let DecoderOutput { rows, .. } = decoder.forward(regions.clone(), batch, &mut Dropout::off())?;
+    let DecoderOutput { rows, .. } = decoder.forward(images.clone(), batch, &mut Dropout::off())?;
     let logits = decoder.output().forward(rows.into_rows())?;
     let width = logits.shape().1;
     let draws: Vec<f32> = (0..batch.tokens()).map(|_| stream.random()).collect();

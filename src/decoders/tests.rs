@@ -1,9 +1,10 @@
 //! Tests that every decoder must pass.
 
 use super::*;
-use crate::nn::random_stream;
 use crate::nn::testing::{Differentiated, assert_close, check_gradients, random_matrix, rng};
+use crate::nn::{Regions, random_stream};
 use crate::text::{END, START, TokenId};
+use dfdx::prelude::*;
 
 const CAPTIONS: [(usize, &[TokenId]); 4] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (2, &[]), (1, &[5, 5, 3])];
 
@@ -90,7 +91,7 @@ fn gradients_equal_finite_differences() {
                         ..Regularization::none(&mut stream)
                     };
                     decoder
-                        .training_loss(regions(count).leaky_traced(), &batch, regularization)
+                        .training_loss(regions(count).leaky_traced().into(), &batch, regularization)
                         .unwrap()
                 },
                 5e-3,
@@ -115,7 +116,7 @@ fn gradients_are_proportional_to_caption_weights() {
             let mut stream = random_stream(0, "test", 0);
             let loss = decoder
                 .training_loss(
-                    regions(2).leaky_traced(),
+                    regions(2).leaky_traced().into(),
                     &batch,
                     Regularization::none(&mut stream),
                 )
@@ -160,7 +161,7 @@ fn scheduled_sampling_uses_words_of_the_decoder() {
             scheduled_sampling,
             ..Regularization::none(&mut stream)
         };
-        let loss = certain(kind).training_loss(regions(2).leaky_traced(), batch, regularization);
+        let loss = certain(kind).training_loss(regions(2).leaky_traced().into(), batch, regularization);
         loss.unwrap().as_vec()
     };
     let batch = CaptionBatch::new(CAPTIONS);
@@ -183,7 +184,11 @@ fn steps_give_the_loss_of_the_whole_batch() {
         let mut total = 0.0;
         let mut tokens = 0;
         for (image, words) in CAPTIONS {
-            let mut state = step_decoder.start(regions(2)).unwrap().select(&[image]).unwrap();
+            let mut state = step_decoder
+                .start(regions(2).into())
+                .unwrap()
+                .select(&[image])
+                .unwrap();
             let mut read = START;
             for &next in words.iter().chain([&END]) {
                 let (logits, after) = step_decoder.step(state, &[read]).unwrap();
@@ -192,8 +197,79 @@ fn steps_give_the_loss_of_the_whole_batch() {
                 (state, read) = (after, next);
             }
         }
-        let loss = decoder.loss(regions(2), &CaptionBatch::new(CAPTIONS)).unwrap();
+        let loss = decoder
+            .loss(regions(2).into(), &CaptionBatch::new(CAPTIONS))
+            .unwrap();
         assert_close(&loss.as_vec(), &[total / tokens as f32], 1e-5);
+    }
+}
+
+/// Images of different numbers of regions give the losses, gradients and words of each image alone.
+#[test]
+fn padding_of_regions_is_not_read() {
+    // Of equal length, so that the mean over tokens is that over captions.
+    const CAPTIONS: [(usize, &[TokenId]); 4] =
+        [(0, &[4, 5, 6]), (1, &[8, 4, 4]), (2, &[7, 7, 5]), (1, &[5, 5, 3])];
+    const COUNTS: [usize; 3] = [2, 4, 1];
+    let real = regions(4).as_vec();
+    let mut padded = real.clone();
+    for (image, count) in COUNTS.into_iter().enumerate() {
+        padded[(4 * image + count) * 4..(image + 1) * 16].fill(100.0);
+    }
+    let tensor = |values: &[f32], shape| Cpu::default().tensor_from_vec(values.to_vec(), shape);
+    let padded: Regions<Cpu> = tensor(&padded, (3, 4, 4));
+    let alone = |image: usize| -> Regions<Cpu> {
+        let count = COUNTS[image];
+        tensor(&real[image * 16..][..count * 4], (1, count, 4))
+    };
+    for decoder in decoders() {
+        let results = |images: ImageRegions<Cpu, Taped<Cpu>>, captions: &[(usize, &[TokenId])]| {
+            let (mut stream, batch) = (
+                random_stream(0, "test", 0),
+                CaptionBatch::new(captions.iter().copied()),
+            );
+            let loss = decoder
+                .training_loss(images, &batch, Regularization::none(&mut stream))
+                .unwrap();
+            let mut results = vec![loss.as_vec()];
+            let mut gradients = loss.backward();
+            let parameters = decoder.parameters().into_iter();
+            results.extend(parameters.map(|parameter| parameter.gradient(&mut gradients)));
+            results
+        };
+        let together = results(
+            ImageRegions::padded(padded.clone().leaky_traced(), &COUNTS),
+            &CAPTIONS,
+        );
+        let mut means: Vec<Vec<f32>> = together.iter().map(|result| vec![0.0; result.len()]).collect();
+        for (image, words) in CAPTIONS {
+            let result = results(alone(image).leaky_traced().into(), &[(0, words)]);
+            for (mean, value) in means.iter_mut().flatten().zip(result.iter().flatten()) {
+                *mean += value / 4.0;
+            }
+        }
+        for (together, mean) in together.iter().zip(&means) {
+            assert_close(together, mean, 1e-5);
+        }
+        let step_decoder = decoder.inference().unwrap();
+        let logits = |images: ImageRegions<Cpu>, image| {
+            let state = step_decoder.start(images).unwrap().select(&[image]).unwrap();
+            step_decoder.step(state, &[START]).unwrap().0.as_vec()
+        };
+        for image in 0..3 {
+            let images = ImageRegions::padded(padded.clone(), &COUNTS);
+            assert_close(&logits(images, image), &logits(alone(image).into(), 0), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn equal_counts_of_regions_are_no_padding() {
+    let batch = CaptionBatch::new(CAPTIONS);
+    for decoder in decoders() {
+        let loss = |images: ImageRegions<Cpu>| decoder.loss(images, &batch).unwrap().as_vec();
+        let counted = ImageRegions::padded(regions(3), &[3; 3]);
+        assert_eq!(loss(counted), loss(regions(3).into()));
     }
 }
 
@@ -202,7 +278,7 @@ fn scale_logits_multiplies_logits() {
     for mut decoder in decoders() {
         let logits = |decoder: &dyn Decoder<Cpu>| {
             let step_decoder = decoder.inference().unwrap();
-            let state = step_decoder.start(regions(2)).unwrap();
+            let state = step_decoder.start(regions(2).into()).unwrap();
             step_decoder.step(state, &[START; 3]).unwrap().0.as_vec()
         };
         let before = logits(decoder.as_ref());
@@ -220,7 +296,7 @@ fn the_order_of_captions_does_not_matter() {
         let decoder = decoder(kind);
         let loss = |captions| {
             decoder
-                .loss(regions(1), &CaptionBatch::new(captions))
+                .loss(regions(1).into(), &CaptionBatch::new(captions))
                 .unwrap()
                 .as_vec()
         };
@@ -233,7 +309,11 @@ fn the_image_matters() {
     for kind in DecoderKind::ALL {
         let step_decoder = decoder(kind).inference().unwrap();
         let logits = |image: usize| {
-            let state = step_decoder.start(regions(1)).unwrap().select(&[image]).unwrap();
+            let state = step_decoder
+                .start(regions(1).into())
+                .unwrap()
+                .select(&[image])
+                .unwrap();
             step_decoder.step(state, &[START]).unwrap().0.as_vec()
         };
         assert_ne!(logits(0), logits(1));

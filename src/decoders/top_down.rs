@@ -1,7 +1,7 @@
 //! The top-down decoder: an attention LSTM and a language LSTM.
 //!
-//! Anderson et al. 2018 ("Bottom-up and top-down attention", section 3.2), over the regions of a grid instead of detected
-//! objects. The attention LSTM reads the word, the mean region and the language LSTM's previous hidden state; its hidden
+//! Anderson et al. 2018 ("Bottom-up and top-down attention", section 3.2), over detected objects or the regions of a grid.
+//! The attention LSTM reads the word, the mean region and the language LSTM's previous hidden state; its hidden
 //! state is the query. The language LSTM reads the context and that hidden state. Regions are first projected to the width
 //! of the LSTMs.
 

@@ -184,15 +184,30 @@ fn report(
 
 /// The similarity of the features of these images, before normalization, after which even noise differs.
 fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D, Option<f64>> {
-    use dfdx::prelude::{HasShape, NoneTape};
+    use dfdx::prelude::NoneTape;
     Ok(match &model.spec().encoder {
+        EncoderSpec::Features(spec) if spec.variable_regions => {
+            let rows = inputs.chunks_exact(spec.row_len());
+            let means = rows.flat_map(|row| mean_region(spec.real_regions(row), spec.channels));
+            mean_cosine(&means.collect::<Vec<f32>>(), spec.channels)
+        }
         EncoderSpec::Features(spec) => mean_cosine(&inputs, spec.row_len()),
         EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => {
             let map = model.regions::<NoneTape>(inputs)?;
-            let (_, regions, channels) = *map.shape();
+            let (_, regions, channels) = map.shape();
             mean_cosine(&map.as_vec(), regions * channels)
         }
     })
+}
+
+fn mean_region(regions: &[f32], channels: usize) -> Vec<f32> {
+    let mut mean = vec![0.0; channels];
+    for region in regions.chunks_exact(channels) {
+        for (mean, value) in mean.iter_mut().zip(region) {
+            *mean += value * channels as f32 / regions.len() as f32;
+        }
+    }
+    mean
 }
 
 fn gather_evidence<D: Backend>(

@@ -270,6 +270,7 @@ fn similarity_ignores_feature_normalization() {
             weights: String::new(),
             preprocessing: Some(Preprocessing::symmetric(8)),
             regions: 1,
+            variable_regions: false,
             channels: 3,
             dtype: FeatureDtype::F32,
         }),

@@ -3,10 +3,12 @@
 use super::inputs::ImageInputs;
 use super::normalization::FeatureNormalization;
 use super::spec::EncoderSpec;
-use crate::nn::{Backend, DeviceResult, Parameter, Regions};
+use crate::decoders::ImageRegions;
+use crate::nn::{Backend, DeviceResult, Parameter};
 use crate::vision::backbones::LayerRange;
 use crate::vision::backbones::fine_tuned_layers::FineTunedLayers;
 use crate::vision::backbones::small_cnn::SmallCnn;
+use crate::vision::features::store::FeatureSpec;
 use dfdx::prelude::{NoneTape, PutTape, ReshapeTo, Tape};
 use rand_chacha::ChaCha8Rng;
 
@@ -22,6 +24,29 @@ pub(super) enum Encoder<D: Backend> {
     FineTuned(FineTunedLayers<D>),
     /// A network reads images, `side` pixels high and wide.
     Trained { network: SmallCnn<D>, side: usize },
+}
+
+/// Normalized features of varying numbers of regions, padded to the largest number of the batch.
+fn padded<D: Backend, T: Tape<f32, D>>(
+    normalization: &FeatureNormalization,
+    spec: &FeatureSpec,
+    inputs: &[f32],
+    device: &D,
+) -> DeviceResult<D, ImageRegions<D, T>> {
+    let images: Vec<&[f32]> = inputs
+        .chunks_exact(spec.row_len())
+        .map(|row| spec.real_regions(row))
+        .collect();
+    let counts: Vec<usize> = images.iter().map(|image| image.len() / spec.channels).collect();
+    let most = counts.iter().copied().max().unwrap_or(1);
+    let mut regions = vec![0.0; images.len() * most * spec.channels];
+    for (padded, image) in regions.chunks_exact_mut(most * spec.channels).zip(images) {
+        let real = &mut padded[..image.len()];
+        real.copy_from_slice(image);
+        normalization.apply(real);
+    }
+    let regions = device.try_tensor_from_vec(regions, (counts.len(), most, spec.channels))?;
+    Ok(ImageRegions::padded(regions.put_tape(T::default()), &counts))
 }
 
 impl<D: Backend> Encoder<D> {
@@ -42,23 +67,28 @@ impl<D: Backend> Encoder<D> {
         spec: &EncoderSpec,
         mut inputs: Vec<f32>,
         device: &D,
-    ) -> DeviceResult<D, Regions<D, T>> {
+    ) -> DeviceResult<D, ImageRegions<D, T>> {
         let images = inputs.len() / spec.input_len();
         let features = |inputs, channels: usize| {
             let regions = spec.input_len() / channels.max(1);
             let features = device.try_tensor_from_vec(inputs, (images, regions, channels))?;
             Ok(features.put_tape(T::default()))
         };
-        match self {
-            Self::Stored(normalization) => {
-                normalization.apply(&mut inputs);
-                features(inputs, spec.channels())
+        match (self, spec) {
+            (Self::Stored(normalization), EncoderSpec::Features(spec)) if spec.variable_regions => {
+                padded(normalization, spec, &inputs, device)
             }
-            Self::FineTuned(layers) => layers.forward(features(inputs, layers.input().channels)?),
-            Self::Trained { network, side } => {
+            (Self::Stored(normalization), _) => {
+                normalization.apply(&mut inputs);
+                Ok(features(inputs, spec.channels())?.into())
+            }
+            (Self::FineTuned(layers), _) => {
+                Ok(layers.forward(features(inputs, layers.input().channels)?)?.into())
+            }
+            (Self::Trained { network, side }, _) => {
                 let pixels = device.try_tensor_from_vec(inputs, (images, *side, *side, 3))?;
                 let map = network.forward(pixels.put_tape(T::default()))?;
-                map.try_reshape_like(&(images, 1, spec.channels()))
+                Ok(map.try_reshape_like(&(images, 1, spec.channels()))?.into())
             }
         }
     }
@@ -84,7 +114,10 @@ impl<D: Backend> Encoder<D> {
     ) -> DeviceResult<D, ()> {
         match self {
             Self::Stored(normalization) => {
-                *normalization = FeatureNormalization::fit(inputs, images, spec.channels());
+                *normalization = match spec {
+                    EncoderSpec::Features(spec) => FeatureNormalization::fit_stored(inputs, images, spec),
+                    _ => FeatureNormalization::fit(inputs, images, spec.channels()),
+                };
                 return Ok(());
             }
             Self::Trained { .. } => return Ok(()),

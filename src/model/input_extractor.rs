@@ -112,8 +112,12 @@ impl<D: Backend> InputExtractor<D> {
             return Err(InputExtractorError::ReadsPixels);
         };
         let (expected, found) = ([spec.regions, spec.channels], [shape.regions, shape.channels]);
-        match expected == found {
-            true => Ok(features.to_vec()),
+        let fits = match spec.variable_regions {
+            true => shape.channels == spec.channels && shape.regions <= spec.regions,
+            false => expected == found,
+        };
+        match fits {
+            true => Ok(spec.row(features)),
             false => Err(InputExtractorError::OtherShape {
                 name: name.to_owned(),
                 expected,

@@ -11,8 +11,8 @@ mod spec;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::decoders::{self, Decoder};
-use crate::nn::{Backend, DeviceResult, Parameter, Regions};
+use crate::decoders::{self, Decoder, ImageRegions};
+use crate::nn::{Backend, DeviceResult, Parameter};
 use crate::vision::backbones::LayerRange;
 use dfdx::prelude::Tape;
 use rand_chacha::ChaCha8Rng;
@@ -58,11 +58,11 @@ impl<D: Backend> Model<D> {
         &self.device
     }
 
-    /// Encodes images: `inputs` holds the encoder's inputs, one image after another. Gives `[images, regions, channels]`.
+    /// Encodes images: `inputs` holds the encoder's inputs, one image after another.
     ///
     /// A trained network's map is flattened to one region, so that decoders that average the regions still read
     /// positions.
-    pub fn regions<T: Tape<f32, D>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
+    pub fn regions<T: Tape<f32, D>>(&self, inputs: Vec<f32>) -> DeviceResult<D, ImageRegions<D, T>> {
         self.encoder.forward(&self.spec.encoder, inputs, &self.device)
     }
 

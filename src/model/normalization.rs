@@ -6,6 +6,7 @@
 //! Mean and scale are those of the training images and are saved with the weights.
 
 use super::inputs::ImageInputs;
+use crate::vision::features::store::FeatureSpec;
 
 /// Images that are read at a time.
 const CHUNK: usize = 256;
@@ -31,10 +32,28 @@ impl FeatureNormalization {
 
     /// Measures the first `images` of `inputs`, over all regions.
     pub fn fit(inputs: &ImageInputs, images: usize, channels: usize) -> Self {
+        Self::fit_parts(inputs, images, channels, |image| image)
+    }
+
+    /// [`fit`](Self::fit) for stored features, without padding.
+    pub(super) fn fit_stored(inputs: &ImageInputs, images: usize, spec: &FeatureSpec) -> Self {
+        Self::fit_parts(inputs, images, spec.channels, |image| spec.real_regions(image))
+    }
+
+    /// Measures a part of each image.
+    fn fit_parts(
+        inputs: &ImageInputs,
+        images: usize,
+        channels: usize,
+        part: impl for<'i> Fn(&'i [f32]) -> &'i [f32],
+    ) -> Self {
         let mut moments = ChannelMoments::new(channels);
         let indices: Vec<usize> = (0..images).collect();
         for indices in indices.chunks(CHUNK) {
-            moments.count(&inputs.read(indices));
+            let read = inputs.read(indices);
+            for image in read.chunks_exact(read.len() / indices.len()) {
+                moments.count(part(image));
+            }
         }
         moments.normalization()
     }

@@ -133,6 +133,11 @@ impl EncoderSpec {
         }
     }
 
+    /// Whether images have different numbers of regions, which are in no grid.
+    pub fn has_variable_regions(&self) -> bool {
+        matches!(self, Self::Features(spec) if spec.variable_regions)
+    }
+
     /// Channels of a region.
     pub(super) fn channels(&self) -> usize {
         match self {

@@ -31,6 +31,7 @@ pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
         weights: "0123".into(),
         preprocessing: Some(Preprocessing::caffe(224)),
         regions: 1,
+        variable_regions: false,
         channels,
         dtype: FeatureDtype::F32,
     }
@@ -120,6 +121,31 @@ fn fine_tuned() -> EncoderSpec {
 }
 
 #[test]
+fn padding_is_neither_normalized_nor_encoded() {
+    let features = FeatureSpec {
+        regions: 3,
+        variable_regions: true,
+        ..feature_spec("regions", 2)
+    };
+    let (one, two) = ([1.0, 8.0], [3.0, 4.0, 5.0, 0.0]);
+    let rows = [features.row(&one), features.row(&two)].concat();
+    let mut model = new_model(EncoderSpec::Features(features), SETTINGS.kind, 4);
+    model
+        .normalize(&ImageInputs::in_memory(rows.clone(), 7), 2)
+        .unwrap();
+    let regions = model.regions::<NoneTape>(rows).unwrap();
+    assert_eq!(
+        regions.shape(),
+        (2, 2, 2),
+        "no image of the batch has three regions"
+    );
+    // Channels have the values 1, 3, 5 and 8, 4, 0.
+    let unit = 1.5_f32.sqrt();
+    let expected = [-unit, unit, 0.0, 0.0, 0.0, 0.0, unit, -unit];
+    crate::nn::testing::assert_close(&regions.as_vec(), &expected, 1e-5);
+}
+
+#[test]
 fn fine_tuned_layers_are_normalized_and_saved() {
     let mut model = new_model(fine_tuned(), SETTINGS.kind, 4);
     model.fine_tune(published(), 0.25).unwrap();
@@ -127,7 +153,7 @@ fn fine_tuned_layers_are_normalized_and_saved() {
     let inputs = ImageInputs::in_memory(features.clone(), 20);
     model.normalize(&inputs, 7).unwrap();
     let regions = model.regions::<NoneTape>(features.clone()).unwrap();
-    assert_eq!(*regions.shape(), (7, 4, 3));
+    assert_eq!(regions.shape(), (7, 4, 3));
     let regions = regions.as_vec();
     for channel in 0..3 {
         let values: Vec<f32> = regions.iter().skip(channel).step_by(3).copied().collect();

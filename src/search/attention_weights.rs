@@ -3,8 +3,8 @@
 use super::captioner::CaptionerError;
 use super::decode::{ActiveHypothesis, ExtendBeam, decode};
 use super::ensemble::Ensemble;
-use crate::decoders::StepDecoder;
-use crate::nn::{Backend, DeviceResult, Regions};
+use crate::decoders::{ImageRegions, StepDecoder};
+use crate::nn::{Backend, DeviceResult};
 use crate::text::TokenId;
 use crate::vision::overlay::Overlay;
 use crate::vision::preprocess::CropBox;
@@ -104,10 +104,10 @@ impl ExtendBeam for Forced<'_> {
     }
 }
 
-/// The attention weights of each word of a caption for an image, `[1, regions, channels]`; empty without attention.
+/// The attention weights of each word of a caption for an image; empty without attention.
 pub(super) fn weights_of_words<D: Backend>(
     decoder: &dyn StepDecoder<D>,
-    regions: Regions<D>,
+    image: ImageRegions<D>,
     words: &[TokenId],
 ) -> DeviceResult<D, Vec<Vec<f32>>> {
     let mut forced = [Forced {
@@ -115,7 +115,7 @@ pub(super) fn weights_of_words<D: Backend>(
         words,
     }];
     let mut weights = Vec::with_capacity(words.len());
-    let ensemble = Ensemble::start(vec![(decoder, regions)])?;
+    let ensemble = Ensemble::start(vec![(decoder, image)])?;
     // The step that reads a word attends for the next one, so the last word is not read.
     decode(ensemble, &mut forced, words.len(), |ensemble| {
         weights.extend(ensemble.attention_weights());
@@ -136,7 +136,7 @@ mod tests {
     fn weights(kind: DecoderKind, words: &[TokenId]) -> Vec<Vec<f32>> {
         let model = model_of(kind, 5, 3);
         let regions = random_matrix((4, 5), 8).reshape_like(&(1, 4, 5));
-        weights_of_words(model.decoder.inference().unwrap().as_ref(), regions, words).unwrap()
+        weights_of_words(model.decoder.inference().unwrap().as_ref(), regions.into(), words).unwrap()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::text::Vocabulary;
 use crate::vision::backbones::BackboneError;
 use crate::vision::features::feature_file::FeatureShape;
 use crate::vision::preprocess::{CropBox, Preprocessing};
-use dfdx::prelude::{Cpu, HasShape};
+use dfdx::prelude::Cpu;
 use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
@@ -250,7 +250,8 @@ impl<D: Backend> Captioner<D> {
         let inputs = extractor.inputs(pixels).map_err(CaptionerError::from)?;
         let regions = model.regions(inputs).map_err(CaptionerError::device)?;
         let count = regions.shape().1;
-        let side = side_of_grid(count).ok_or_else(|| AttentionError::NoGrid {
+        let side = side_of_grid(count).filter(|_| !model.spec().encoder.has_variable_regions());
+        let side = side.ok_or_else(|| AttentionError::NoGrid {
             decoder: model.spec().decoder.kind.to_string(),
             regions: count,
         })?;

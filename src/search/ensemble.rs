@@ -3,10 +3,10 @@
 //! Members share a vocabulary. Dataset, encoder and decoder may differ. The log-probability of a caption is the mean of the
 //! members' log-probabilities.
 
-use crate::decoders::{DecoderState, StepDecoder};
+use crate::decoders::{DecoderState, ImageRegions, StepDecoder};
 use crate::model::{ImageInputs, Model};
 use crate::nn::cpu::slices::values;
-use crate::nn::{Backend, DeviceResult, Regions};
+use crate::nn::{Backend, DeviceResult};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
 
@@ -19,7 +19,7 @@ pub struct Member<'a, D: Backend> {
 }
 
 /// A member's decoder and its encoded images.
-pub(super) type MemberStart<'w, D> = (&'w dyn StepDecoder<D>, Regions<D>);
+pub(super) type MemberStart<'w, D> = (&'w dyn StepDecoder<D>, ImageRegions<D>);
 
 /// The members' decoders with their states: one row for each caption that is being written.
 pub(super) struct Ensemble<'w, D: Backend> {

@@ -14,10 +14,9 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use crate::decoders::Decoder;
-use crate::nn::{Backend, DeviceResult, Regions};
+use crate::decoders::{Decoder, ImageRegions};
+use crate::nn::{Backend, DeviceResult};
 use crate::text::TokenId;
-use dfdx::prelude::HasShape;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -59,7 +58,7 @@ impl Hypothesis {
     }
 }
 
-/// Captions all images of `regions`, `[images, regions, channels]`, together. Returns the hypotheses of each image, best
+/// Captions all images, such as `[images, regions, channels]`, together. Returns the hypotheses of each image, best
 /// first: `beam_size` of them, or the one that was sampled.
 ///
 /// Hypotheses are ranked by probability: minimum Bayes risk takes more than a decoder, see [`Search`].
@@ -68,12 +67,12 @@ impl Hypothesis {
 /// Those of the device.
 pub fn write_captions<D: Backend>(
     decoder: &dyn Decoder<D>,
-    regions: Regions<D>,
+    images: impl Into<ImageRegions<D>>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let decoder = decoder.inference()?;
     let search = Search::by_probability(settings.clone());
-    search_all(vec![(decoder.as_ref(), regions)], &search)
+    search_all(vec![(decoder.as_ref(), images.into())], &search)
 }
 
 /// Captions all images of the members.

@@ -4,10 +4,9 @@ use super::decode::{ActiveHypothesis, ExtendBeam, decode};
 use super::ensemble::Ensemble;
 use super::logits_processor::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::decoders::{StepDecoder, sample_index, sample_token};
-use crate::nn::{Backend, DeviceResult, Regions, random_stream};
+use crate::decoders::{ImageRegions, StepDecoder, sample_index, sample_token};
+use crate::nn::{Backend, DeviceResult, random_stream};
 use crate::text::{END, TokenId};
-use dfdx::prelude::HasShape;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use std::slice::{self, ChunksExactMut};
@@ -102,7 +101,7 @@ pub struct SampleSettings {
     pub step: u64,
 }
 
-/// Samples captions from the decoder's distribution for all images of `regions`, `[images, regions, channels]`:
+/// Samples captions from the decoder's distribution for all images:
 /// `settings.count` for the first image, then those of the second, and so on.
 ///
 /// Every token may be drawn, the unknown word and the special tokens too: a token that is never drawn could not become less
@@ -112,13 +111,13 @@ pub struct SampleSettings {
 /// Those of the device.
 pub fn sample_captions<D: Backend>(
     decoder: &dyn StepDecoder<D>,
-    regions: Regions<D>,
+    images: ImageRegions<D>,
     settings: SampleSettings,
 ) -> DeviceResult<D, Vec<Hypothesis>> {
     let SampleSettings {
         count, seed, step, ..
     } = settings;
-    let mut captions: Vec<_> = (0..regions.shape().0 * count)
+    let mut captions: Vec<_> = (0..images.shape().0 * count)
         .map(|index| Sampled {
             caption: ActiveHypothesis::start(index / count),
             stream: random_stream(seed, "samples to reward", (step << 20) | index as u64),
@@ -128,7 +127,7 @@ pub fn sample_captions<D: Backend>(
             },
         })
         .collect();
-    let ensemble = Ensemble::start(vec![(decoder, regions)])?;
+    let ensemble = Ensemble::start(vec![(decoder, images)])?;
     decode(ensemble, &mut captions, settings.max_length, |_| ())?;
     let hypotheses = captions
         .into_iter()

@@ -5,6 +5,7 @@ use crate::config::AutoOr;
 use crate::decoders::{CaptionBatch, DecoderShape, build};
 use crate::model::tests::{SETTINGS, VOCABULARY, feature_spec};
 use crate::model::{EncoderSpec, ImageInputs, Model, ModelSpec};
+use crate::nn::Regions;
 use crate::nn::testing::random_matrix;
 use dfdx::prelude::*;
 use rand::SeedableRng;
@@ -52,7 +53,7 @@ fn all_captions(image: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
         .into_iter()
         .map(|words| {
             let batch = CaptionBatch::new([(image, words.as_slice())]);
-            let loss = decoder.loss(regions(), &batch).unwrap().as_vec()[0];
+            let loss = decoder.loss(regions().into(), &batch).unwrap().as_vec()[0];
             let log_probability = -f64::from(loss) * (words.len() + 1) as f64;
             (words, log_probability)
         })
@@ -115,7 +116,11 @@ fn greedy_search_takes_the_most_probable_word() {
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
     let step_decoder = decoder().inference().unwrap();
     for (image, found) in found.iter().enumerate() {
-        let mut state = step_decoder.start(regions()).unwrap().select(&[image]).unwrap();
+        let mut state = step_decoder
+            .start(regions().into())
+            .unwrap()
+            .select(&[image])
+            .unwrap();
         let (mut words, mut read) = (vec![], crate::text::START);
         while words.len() < 6 {
             let (logits, after) = step_decoder.step(state, &[read]).unwrap();

@@ -75,6 +75,7 @@ impl World {
             weights: String::new(),
             preprocessing: Some(Preprocessing::symmetric(8)),
             regions: 1,
+            variable_regions: false,
             channels: CHANNELS,
             dtype: FeatureDtype::F32,
         });

@@ -159,6 +159,42 @@ fn features_made_elsewhere_give_equal_stores_runs_and_captions_in_any_form() {
 }
 
 #[test]
+fn different_numbers_of_regions_train_and_caption() {
+    let workspace = Workspace::new();
+    let file = workspace.file("regions.safetensors");
+    write(&file, &scenes(|image| 1 + image % 6));
+    let printed = workspace.prepare_from("mine", &file, &["--dtype", "f16"]);
+    assert!(printed.contains("20 images of up to 6x5 numbers"), "{printed}");
+    let store = FeatureStore::open(workspace.dataset("mine/features/regions")).unwrap();
+    let row = store.get("scene_00007").unwrap();
+    assert_eq!(row.len(), 31);
+    assert_eq!(store.spec().real_regions(&row), features(7, 2));
+    for decoder in ["merge", "top-down"] {
+        workspace.train_small("mine", decoder, decoder);
+        workspace.succeeds(&["evaluate", decoder]);
+        let caption = ["caption", decoder, "--features-from", text(&file)];
+        let lines = workspace.succeeds(&caption);
+        // Padding depends on the other images of a batch, and captions must not.
+        let alone = workspace.succeeds(&[&caption[..], &["scene_00007"]].concat());
+        let caption = |line: &str| line.split('\t').next_back().unwrap().trim_end().to_owned();
+        let line = lines
+            .lines()
+            .find(|line| line.starts_with("scene_00007"))
+            .unwrap();
+        assert_eq!(caption(&alone), caption(line));
+    }
+    let attention = [
+        "caption",
+        "top-down",
+        "--features-from",
+        text(&file),
+        "--attention",
+    ];
+    let error = workspace.fails(&attention);
+    assert!(error.contains("no grid"), "{error}");
+}
+
+#[test]
 fn images_without_features_are_left_out_and_listed() {
     let workspace = Workspace::new();
     let file = workspace.file("half.safetensors");
@@ -198,10 +234,10 @@ fn features_of_other_images_or_shapes_are_rejected_before_writing() {
         "{error}"
     );
     let mut images = scenes(|_| 1);
-    images[3].2 = 2;
+    images[3].2 = 3000;
     let error = rejected(&images);
     assert!(
-        error.contains("scene_00004") && error.contains("2 regions"),
+        error.contains("3000 regions") && error.contains("at most 2048"),
         "{error}"
     );
     let flags = [

@@ -16,7 +16,7 @@ use crate::data::{Dataset, ImageNames, ProblemKind, RawDataset};
 use crate::files::ConfinedPath;
 use crate::jobs::{Name, TaskProgress};
 use crate::vision::features::feature_file::{FeatureFile, FeatureShape};
-use crate::vision::features::store::{FeatureDtype, FeatureSpec};
+use crate::vision::features::store::{FeatureDtype, FeatureSpec, MAX_VARIABLE_REGIONS};
 
 const TASK: &str = "copying features";
 const UNIT: &str = "images";
@@ -29,6 +29,8 @@ pub(super) struct Import {
     /// The index in the file of each image, by its key.
     indices: HashMap<String, usize>,
     shape: FeatureShape,
+    /// Whether images have fewer regions than that.
+    has_variable_regions: bool,
 }
 
 impl Import {
@@ -73,8 +75,13 @@ impl Import {
                 example(file.names())
             );
         }
-        let shape = common_shape(&file, source, &indices)?;
-        Ok(Self { file, indices, shape })
+        let (shape, has_variable_regions) = common_shape(&file, source, &indices)?;
+        Ok(Self {
+            file,
+            indices,
+            shape,
+            has_variable_regions,
+        })
     }
 
     /// Copies the features of a dataset's images into a store under `directory`, or those that it lacks.
@@ -92,7 +99,8 @@ impl Import {
         let directory = directory
             .join("features")
             .join(store_name(self.file.path()).as_str());
-        let mut writer = open(&directory, self.spec(dtype), replace)?;
+        let spec = self.spec(dtype);
+        let mut writer = open(&directory, spec.clone(), replace)?;
         let missing = dataset.images.iter().filter(|image| !writer.contains(&image.key));
         let missing: Vec<&str> = missing.map(|image| image.key.as_str()).collect();
         let total = dataset.images.len();
@@ -111,7 +119,7 @@ impl Import {
             }
             for &key in keys {
                 let (_, features) = self.file.read(self.indices[key])?;
-                writer.append(key, &features)?;
+                writer.append(key, &spec.row(&features))?;
             }
             writer.flush()?;
             done += keys.len();
@@ -126,10 +134,11 @@ impl Import {
         progress.finish();
         let rows = writer.finish()?;
         let FeatureShape { regions, channels } = self.shape;
+        let at_most = if self.has_variable_regions { "up to " } else { "" };
         let directory = display_path(directory.as_path());
         job.message(format!("features of {rows} images are in {directory}"));
         Ok(context.print_lossy(&format!(
-            "features       {rows} images of {regions}x{channels} numbers in {directory}\n"
+            "features       {rows} images of {at_most}{regions}x{channels} numbers in {directory}\n"
         ))?)
     }
 
@@ -140,36 +149,51 @@ impl Import {
             weights: self.file.hash().to_owned(),
             preprocessing: None,
             regions: self.shape.regions,
+            variable_regions: self.has_variable_regions,
             channels: self.shape.channels,
             dtype,
         }
     }
 }
 
-/// The shape that the features of all images have.
+/// The shape of the image with the most regions, and whether others have fewer.
 fn common_shape(
     file: &FeatureFile,
     source: &RawDataset,
     indices: &HashMap<String, usize>,
-) -> anyhow::Result<FeatureShape> {
+) -> anyhow::Result<(FeatureShape, bool)> {
+    let mut most = 1;
+    let mut varies = false;
     let mut first: Option<(&str, FeatureShape)> = None;
     for image in &source.images {
         let shape = file.shape(indices[&image.key])?;
         let &mut (other, common) = first.get_or_insert((&image.key, shape));
         ensure!(
-            shape == common,
-            "{}: image {:?} has {} regions of {} channels, and image {:?} {} of {}; give features of one network and layer",
+            shape.channels == common.channels,
+            "{}: image {:?} has {} channels, and image {:?} {}; give features of one network and layer",
             display_path(file.path()),
             image.key,
-            shape.regions,
             shape.channels,
             other,
-            common.regions,
             common.channels,
         );
+        most = most.max(shape.regions);
+        varies |= shape != common;
     }
+    ensure!(
+        !varies || most <= MAX_VARIABLE_REGIONS,
+        "{}: an image has {most} regions, and where their number varies, it may be at most {MAX_VARIABLE_REGIONS}; \
+         keep the regions with the highest scores",
+        display_path(file.path())
+    );
     match first {
-        Some((_, shape)) => Ok(shape),
+        Some((_, FeatureShape { channels, .. })) => Ok((
+            FeatureShape {
+                regions: most,
+                channels,
+            },
+            varies,
+        )),
         None => bail!(
             "{}: no image has features in this file",
             display_path(file.path())

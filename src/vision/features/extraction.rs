@@ -365,6 +365,7 @@ mod tests {
             weights: String::new(),
             preprocessing: Some(preprocessing.clone()),
             regions: 1,
+            variable_regions: false,
             channels: 2,
             dtype: FeatureDtype::F32,
         };

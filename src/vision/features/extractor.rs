@@ -152,6 +152,7 @@ impl<D: Backend> FeatureExtractor<D> {
             weights: self.weights.clone(),
             preprocessing: Some(self.preprocessing().clone()),
             regions: self.kind.regions(layer.shape),
+            variable_regions: false,
             channels: layer.shape.channels,
             dtype,
         }

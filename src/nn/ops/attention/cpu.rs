@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub struct CpuAttentionMemory {
     tensors: (Matrix<Cpu>, Matrix<Cpu>),
     regions: usize,
+    counts: Option<Arc<[usize]>>,
     keys: Arc<Vec<f32>>,
     values: Arc<Vec<f32>>,
 }
@@ -28,12 +29,14 @@ impl AttentionKernel for Cpu {
         keys: Matrix<Self>,
         values: Matrix<Self>,
         regions: usize,
+        counts: Option<Arc<[usize]>>,
     ) -> Result<CpuAttentionMemory, CpuError> {
         Ok(CpuAttentionMemory {
             keys: Arc::new(slices::values(&keys)),
             values: Arc::new(slices::values(&values)),
             tensors: (keys, values),
             regions,
+            counts,
         })
     }
 
@@ -105,7 +108,7 @@ struct QueryRow<'a> {
     number: usize,
     /// The context, or the query's gradient.
     out: &'a mut [f32],
-    /// The weights, or their gradient.
+    /// The weights of the image's regions without padding, or their gradient.
     weights: &'a mut [f32],
 }
 
@@ -141,9 +144,16 @@ impl AttentionStep {
             .chunks_exact_mut(width)
             .zip(weights.chunks_exact_mut(self.regions));
         for (number, ((out, weights), &image)) in parts.zip(&self.images).enumerate() {
+            let weights = &mut weights[..self.count(image)];
             of_image[image].push(QueryRow { number, out, weights });
         }
         of_image
+    }
+
+    /// The regions of an image without padding.
+    fn count(&self, image: usize) -> usize {
+        let counts = self.memory.counts.as_ref();
+        counts.map_or(self.regions, |counts| counts[image])
     }
 
     fn keys(&self, image: usize) -> &[f32] {
@@ -185,7 +195,7 @@ impl AttentionStep {
                     weights: gradient,
                 } in rows
                 {
-                    let weights = &weights[number * self.regions..][..self.regions];
+                    let weights = &weights[number * self.regions..][..self.count(image)];
                     let context = &from_context[number * self.hidden..][..self.hidden];
                     weights_backward(self.values(image), weights, context, gradient, to_values);
                     let (keys, query) = (self.keys(image), self.query(number));

@@ -11,6 +11,8 @@ use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice
 use crate::nn::ops::rows::cuda::InverseIndex;
 use crate::nn::tape::{contiguous, record};
 use dfdx::prelude::*;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 
 /// Keys and values of a batch of images.
 #[cfg(feature = "cuda")]
@@ -19,6 +21,7 @@ pub struct CudaAttentionMemory {
     keys: Matrix<Cuda>,
     values: Matrix<Cuda>,
     regions: usize,
+    counts: Option<Arc<[usize]>>,
 }
 
 #[cfg(feature = "cuda")]
@@ -29,11 +32,13 @@ impl super::AttentionKernel for Cuda {
         keys: Matrix<Self>,
         values: Matrix<Self>,
         regions: usize,
+        counts: Option<Arc<[usize]>>,
     ) -> DeviceResult<Self, CudaAttentionMemory> {
         Ok(CudaAttentionMemory {
             keys,
             values,
             regions,
+            counts,
         })
     }
 
@@ -47,6 +52,7 @@ impl super::AttentionKernel for Cuda {
             queries,
             (&memory.keys, &memory.values),
             memory.regions,
+            memory.counts.as_deref(),
             score,
             images,
         )
@@ -58,11 +64,12 @@ pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     queries: Matrix<D, T>,
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,
+    counts: Option<&[usize]>,
     score: &Matrix<D>,
     images: &[usize],
 ) -> DeviceResult<D, AttentionOutput<D, T>> {
     let Some(stream) = queries.device().stream() else {
-        return super::composed_attention(queries, (keys, values), regions, score, images);
+        return super::composed_attention(queries, (keys, values), regions, counts, score, images);
     };
     let (queries, mut tape) = queries.try_contiguous()?.split_tape();
     let keys = contiguous(keys, &mut tape)?;
@@ -78,6 +85,13 @@ pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     );
     let step = AttentionLaunches {
         images: stream.upload_indices(images)?,
+        counts: match counts {
+            Some(counts) => {
+                let of_rows: Vec<usize> = images.iter().map(|&image| counts[image]).collect();
+                Some(stream.upload_indices(&of_rows)?)
+            }
+            None => None,
+        },
         rows,
         regions,
         attention,
@@ -115,6 +129,8 @@ struct AttentionLaunches<E: Stream> {
     stream: E,
     /// For every query, its image.
     images: E::Buffer,
+    /// For every query, the regions of its image, where there is padding.
+    counts: Option<E::Buffer>,
     rows: usize,
     regions: usize,
     attention: usize,
@@ -139,6 +155,10 @@ impl<E: Stream> AttentionLaunches<E> {
         let weights = weights.first(self.rows * regions);
         launch!(stream => attention_scores[self.per_weight()](
             self.keys, self.queries, self.score, images, weights, regions, self.attention))?;
+        if let Some(counts) = &self.counts {
+            let count = self.rows * regions;
+            launch!(stream => attention_mask[count](counts.slice(), weights, regions, count))?;
+        }
         launch!(stream => softmax_rows[Grid::blocks(self.rows, 1)](weights, regions))?;
         let count = self.rows * hidden;
         let context = context.first(count);

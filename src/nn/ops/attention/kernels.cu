@@ -13,6 +13,14 @@ extern "C" __global__ void attention_scores(const float *keys, const float *quer
     if (threadIdx.x == 0) scores[row * regions + region] = sum;
 }
 
+/// The scores of padding, whose weights become 0; `counts` are the regions of each row's image.
+extern "C" __global__ void attention_mask(const unsigned *counts, float *scores, int regions, Count count)
+{
+    EACH(at, count) {
+        if (at % regions >= counts[at / regions]) scores[at] = -INFINITY;
+    }
+}
+
 /// A block for each row: scores become weights.
 extern "C" __global__ void softmax_rows(float *rows, int columns)
 {

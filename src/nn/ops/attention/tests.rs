@@ -8,6 +8,21 @@ use proptest::prelude::*;
 /// Context, weights and the gradients of queries, keys, values and score, each way to compute them.
 fn check(images: &[usize], (regions, attention, hidden): (usize, usize, usize), seed: u64) {
     let count = images.iter().max().unwrap() + 2;
+    check_padded(images, (regions, attention, hidden), None, seed);
+    // Of a single region nothing is left of most gradients but rounding.
+    let counts: Vec<usize> = (0..count)
+        .map(|image| (2 + (image + seed as usize % 7) % regions).min(regions))
+        .collect();
+    check_padded(images, (regions, attention, hidden), Some(&counts), seed);
+}
+
+fn check_padded(
+    images: &[usize],
+    (regions, attention, hidden): (usize, usize, usize),
+    counts: Option<&[usize]>,
+    seed: u64,
+) {
+    let count = images.iter().max().unwrap() + 2;
     let keys = random_matrix((count * regions, attention), seed);
     let values = random_matrix((count * regions, hidden), !seed);
     let queries = random_matrix((images.len(), attention), seed ^ 1);
@@ -20,17 +35,22 @@ fn check(images: &[usize], (regions, attention, hidden): (usize, usize, usize), 
         results.extend(gradients_of(loss, &[&queries, &score, &keys, &values]));
         results
     };
-    let memory = Cpu::prepare_memory(keys.clone(), values.clone(), regions).unwrap();
+    let memory = Cpu::prepare_memory(keys.clone(), values.clone(), regions, counts.map(Into::into)).unwrap();
     let fused = run(Cpu::try_attend(queries.leaky_trace(), &memory, &score, images));
     let [composed, kernels] = [composed_attention, cuda::fused].map(|attend| {
         run(attend(
             queries.leaky_trace(),
             (&keys, &values),
             regions,
+            counts,
             &score,
             images,
         ))
     });
+    for (row, &image) in fused[1].chunks_exact(regions).zip(images) {
+        let padding = &row[counts.map_or(regions, |counts| counts[image])..];
+        assert!(padding.iter().all(|&weight| weight == 0.0), "weights of padding");
+    }
     assert_same("fused", &fused, &composed, 1e-5);
     assert_same("kernels", &kernels, &composed, 1e-5);
 }
@@ -54,7 +74,7 @@ proptest! {
 fn weights_that_add_up_to_one_everywhere_cost_nothing() {
     let packing = PackedSequence::new(&[2, 2, 1]);
     let weights = |rows: Vec<f32>| Cpu::default().tensor_from_vec(rows, (5usize, 2usize));
-    let penalty = |rows| coverage_penalty(weights(rows), &packing).unwrap().as_vec()[0];
+    let penalty = |rows| coverage_penalty(weights(rows), &packing, None).unwrap().as_vec()[0];
     let even = vec![1.0, 0.0, 0.5, 0.5, 1.0, 1.0, 0.0, 1.0, 0.5, 0.5];
     assert_eq!(penalty(even.clone()), 0.0);
     // The third caption now attends to its first region only: 0² and 1² of six.

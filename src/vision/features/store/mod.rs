@@ -41,6 +41,9 @@ const MAX_INDEX_BYTES: u64 = 4 << 30;
 /// Features of an image have at most this many numbers, 1 GiB of them.
 pub(in crate::vision::features) const MAX_ROW_NUMBERS: usize = 1 << 28;
 
+/// The most regions of images with different numbers: half precision holds these numbers exactly.
+pub const MAX_VARIABLE_REGIONS: usize = 2048;
+
 /// What the rows of a store are; two stores of equal specification hold equal features for an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,8 +57,11 @@ pub struct FeatureSpec {
     /// How images became pixels; `None` for features made elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
-    /// Regions of an image: 1 for a pooled vector.
+    /// Regions of an image: 1 for a pooled vector. Of varying numbers, the largest.
     pub regions: usize,
+    /// Whether images have different numbers of regions: a row then starts with its number and ends in padding.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub variable_regions: bool,
     /// Numbers for a region.
     pub channels: usize,
     /// How a number is kept on disk.
@@ -103,8 +109,9 @@ impl FeatureSpec {
             return Err("no network reads images of the size in its preprocessing".to_owned());
         }
         let numbers = self.regions.checked_mul(self.channels);
+        let is_countable = !self.variable_regions || self.regions <= MAX_VARIABLE_REGIONS;
         match numbers {
-            Some(1..=MAX_ROW_NUMBERS) => Ok(()),
+            Some(1..=MAX_ROW_NUMBERS) if is_countable => Ok(()),
             _ => Err(format!(
                 "{} regions of {} channels are not the shape of features",
                 self.regions, self.channels
@@ -123,9 +130,33 @@ impl FeatureSpec {
         preprocessing.map_or(Augmentation::None, |preprocessing| preprocessing.augmentation)
     }
 
-    /// Numbers in a row: `regions * channels`.
+    /// Numbers in a row: `regions * channels`, after their number where it varies.
     pub fn row_len(&self) -> usize {
-        self.regions * self.channels
+        self.regions * self.channels + usize::from(self.variable_regions)
+    }
+
+    /// The row of an image's features `[its regions, channels]`.
+    pub fn row(&self, features: &[f32]) -> Vec<f32> {
+        if !self.variable_regions {
+            return features.to_vec();
+        }
+        let mut row = vec![(features.len() / self.channels) as f32];
+        row.extend_from_slice(features);
+        row.resize(self.row_len(), 0.0);
+        row
+    }
+
+    /// The features `[its regions, channels]` in a row.
+    ///
+    /// # Panics
+    /// If the row is too short.
+    pub fn real_regions<'r>(&self, row: &'r [f32]) -> &'r [f32] {
+        if !self.variable_regions {
+            return row;
+        }
+        // The file may be anyone's: a number that is none becomes the nearest that is one.
+        let count = (row[0] as usize).clamp(1, self.regions);
+        &row[1..][..count * self.channels]
     }
 
     /// The first field, in alphabetical order, in which features of this and another specification differ.

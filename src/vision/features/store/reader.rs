@@ -82,7 +82,7 @@ impl FeatureStore {
         self.rows.get(key).copied()
     }
 
-    /// An image's features `[regions, channels]`, region after region.
+    /// An image's row: features `[regions, channels]`, region after region; see [`FeatureSpec::real_regions`].
     pub fn get(&self, key: &str) -> Option<Vec<f32>> {
         let row = self.row_of(key)?;
         let mut features = vec![0.0; self.spec.row_len()];
@@ -90,10 +90,10 @@ impl FeatureStore {
         Some(features)
     }
 
-    /// Writes the features `[regions, channels]` of a row into `out`.
+    /// Writes a row into `out`.
     ///
     /// # Panics
-    /// When there is no such row, or `out` is not `regions * channels` long.
+    /// When there is no such row, or `out` is not [`FeatureSpec::row_len`] long.
     pub fn read_into(&self, row: usize, out: &mut [f32]) {
         let len = self.spec.row_bytes();
         self.spec.decode(&self.bytes[row * len..][..len], out);

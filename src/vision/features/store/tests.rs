@@ -12,6 +12,7 @@ fn spec(dtype: FeatureDtype) -> FeatureSpec {
         weights: "0123".to_owned(),
         preprocessing: Some(Preprocessing::symmetric(8)),
         regions: 2,
+        variable_regions: false,
         channels: 3,
         dtype,
     }
@@ -163,6 +164,34 @@ fn rows_that_were_not_flushed_are_appended_again() {
     written(whole.path());
     written(dir.path());
     assert_eq!(contents(dir.path()), contents(whole.path()));
+}
+
+#[test]
+fn rows_of_different_numbers_of_regions_come_back_without_padding() {
+    for dtype in [FeatureDtype::F16, FeatureDtype::F32] {
+        let spec = FeatureSpec {
+            regions: MAX_VARIABLE_REGIONS,
+            variable_regions: true,
+            ..spec(dtype)
+        };
+        for count in [1, 2, MAX_VARIABLE_REGIONS - 1, MAX_VARIABLE_REGIONS] {
+            let features: Vec<f32> = (0..count * 3).map(|n| (n % 100) as f32).collect();
+            let row = spec.as_stored(&spec.row(&features));
+            assert_eq!(row.len(), spec.row_len());
+            assert_eq!(spec.real_regions(&row), features);
+        }
+        // A number that no writer of ours wrote.
+        for number in [f32::NAN, -1.0, 0.0] {
+            let row = [&[number][..], &[7.0; MAX_VARIABLE_REGIONS * 3]].concat();
+            assert_eq!(spec.real_regions(&row), [7.0; 3]);
+        }
+    }
+    let larger = FeatureSpec {
+        regions: MAX_VARIABLE_REGIONS + 1,
+        variable_regions: true,
+        ..spec(FeatureDtype::F32)
+    };
+    assert!(larger.check().is_err());
 }
 
 #[test]

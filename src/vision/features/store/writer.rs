@@ -73,7 +73,7 @@ impl FeatureWriter {
         self.keys.contains(key)
     }
 
-    /// Appends an image's features `[regions, channels]`; they are safe from an interruption after
+    /// Appends an image's row, features `[regions, channels]` or a [`FeatureSpec::row`]; they are safe from an interruption after
     /// [`flush`](Self::flush).
     ///
     /// # Errors
