@@ -7,9 +7,11 @@ mod server;
 mod support;
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::{BufRead, BufReader, Cursor, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -378,9 +380,13 @@ fn file_without_published_checksum_is_fetched_with_a_warning() {
 }
 
 #[test]
-fn two_processes_fetch_once() {
-    let server = Server::start(|request| {
-        thread::sleep(Duration::from_millis(1_500));
+fn several_processes_fetch_once() {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&is_open);
+    let server = Server::start(move |request| {
+        while !gate.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(5));
+        }
         Response::file(&content(), TAG, request)
     });
     let machine = Machine::with_net(&server);
@@ -392,22 +398,34 @@ fn two_processes_fetch_once() {
             .spawn()
             .unwrap()
     };
-    let processes = [start(), start(), start()];
-    let outputs = processes.map(|process| process.wait_with_output().unwrap());
+    let first = start();
+    while server.requests().is_empty() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let waiting = [start(), start()].map(|mut process| {
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("waiting for it")));
+        (process, lines)
+    });
+    is_open.store(true, Ordering::Relaxed);
     let path = format!("{}\n", machine.cached(NAME).display());
-    for output in &outputs {
+    let first = first.wait_with_output().unwrap();
+    assert_eq!(
+        (first.status.code(), out(&first)),
+        (Some(0), path.clone()),
+        "{}",
+        err(&first)
+    );
+    for (process, lines) in waiting {
+        let shown: Vec<String> = lines.map(Result::unwrap).collect();
+        let output = process.wait_with_output().unwrap();
         assert_eq!(
-            (output.status.code(), out(output)),
+            (output.status.code(), out(&output)),
             (Some(0), path.clone()),
-            "{}",
-            err(output)
+            "{shown:?}"
         );
     }
     assert_eq!(server.requests().len(), 1);
-    let waited = outputs
-        .iter()
-        .filter(|output| err(output).contains("waiting for it"));
-    assert_eq!(waited.count(), 2);
 }
 
 #[test]
