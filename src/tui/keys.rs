@@ -176,6 +176,7 @@ pub enum Action {
     Open,
     Back,
     Prepare,
+    Fetch,
     NextView,
     TrainOnDataset,
     NewRun,
@@ -241,6 +242,7 @@ bindings![
     Everywhere [Char('?'), Code(KeyCode::F(1))] Help "help" "Show the keys" FooterAndHelp;
     Everywhere [Char('q'), Ctrl('c')] Quit "quit" "Quit (training continues)" FooterAndHelp;
     Data [Char('n')] Prepare "prepare" "Prepare a dataset" FooterAndHelp;
+    Data [Char('f')] Fetch "fetch" "Fetch a dataset, weights or metric data by name" Help;
     Data [Char('t')] TrainOnDataset "train" "Train on the selected dataset" FooterAndHelp;
     Data [Char('v')] NextView "view" "Next view: report, problems, samples" FooterAndHelp;
     Data [Char('p'), Char(' ')] PauseOrResume "pause" "Pause or resume preparation" Help;

@@ -296,6 +296,19 @@ fn train_form_starts_run() {
 }
 
 #[test]
+fn fetch_prompt_shows_license_before_it_starts_fetch() {
+    let mut app = workbench(JobState::Complete);
+    press(&mut app, "1f");
+    press(&mut app, "resnet10");
+    assert_eq!(done(&app.update(key(KeyCode::Enter))), [""; 0], "no such asset");
+    assert_line(&app, (110, 30), &["such as resnet101"]);
+    press(&mut app, "1");
+    assert_line(&app, (110, 30), &["license: torchvision is BSD-3-Clause"]);
+    let command = started(&app.update(key(KeyCode::Enter)));
+    assert_eq!(command, "fetch resnet101 --yes --detach");
+}
+
+#[test]
 fn changed_run_list_keeps_selected_and_open_run() {
     let mut app = workbench(JobState::Running);
     press(&mut app, "5k");

@@ -67,7 +67,14 @@ impl OpenForm {
 
     /// Shows the outcome that submitting would have now.
     pub fn check(&mut self) {
-        self.form.outcome = self.submit().map(|submission| submission.describe());
+        let terms = match &self.purpose {
+            FormPurpose::Prompt(prompt) => prompt.terms(&self.form),
+            _ => None,
+        };
+        self.form.outcome = self.submit().map(|submission| match terms {
+            Some(terms) => format!("{terms}; {}", submission.describe()),
+            None => submission.describe(),
+        });
     }
 
     pub fn submit(&self) -> Result<FormSubmission, FormError> {

@@ -2,7 +2,9 @@
 
 use super::{FormSubmission, name_in};
 use crate::evaluation::ExportFormat;
+use crate::fetch::{Asset, Catalog};
 use crate::jobs::ControlCommand;
+use crate::suggest::nearest;
 use crate::tui::{Effect, Field, Form, FormError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ pub enum Prompt {
     Filter,
     Jump,
     Export,
+    Fetch,
 }
 
 impl Prompt {
@@ -59,6 +62,11 @@ impl Prompt {
                 FILE,
                 "file name ending in .csv, .json, .md or .tex",
             ),
+            Self::Fetch => (
+                "fetch from the publisher".to_owned(),
+                NAME,
+                "of `cutline fetch --list`; Enter accepts the license below; `cutline attach` shows the progress",
+            ),
         };
         let field = match self {
             Self::OpenImage | Self::Export => Field::path(field, help, value),
@@ -92,8 +100,32 @@ impl Prompt {
                 export_format(&path).map_err(|why| FormError::in_field(FILE, why))?;
                 FormSubmission::Export(path)
             }
+            Self::Fetch => {
+                let arguments = ["fetch", &asset(form)?.name, "--yes", "--detach"];
+                FormSubmission::Effect(Effect::Start(arguments.map(str::to_owned).to_vec()))
+            }
         })
     }
+
+    /// What submitting agrees to.
+    pub fn terms(&self, form: &Form) -> Option<String> {
+        let asset = matches!(self, Self::Fetch).then(|| asset(form).ok()).flatten()?;
+        Some(format!("license: {}", asset.license))
+    }
+}
+
+/// The asset that the form names.
+fn asset(form: &Form) -> Result<Asset, FormError> {
+    let fault = |why: String| FormError::in_field(NAME, why);
+    let catalog = Catalog::load(&|name| std::env::var_os(name)).map_err(|error| fault(error.to_string()))?;
+    let name = form.value(NAME);
+    catalog.find(name).cloned().map_err(|_| {
+        let names = catalog.iter().map(|asset| asset.name.as_str());
+        fault(match nearest(name, names) {
+            Some(near) => format!("a name of `cutline fetch --list`, such as {near}"),
+            None => "a name of `cutline fetch --list`".to_owned(),
+        })
+    })
 }
 
 fn learning_rate(form: &Form) -> Result<ControlCommand, FormError> {

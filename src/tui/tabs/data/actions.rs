@@ -3,6 +3,7 @@
 use crate::data::Format;
 use crate::jobs::JobState;
 use crate::tui::forms::prepare;
+use crate::tui::forms::prompts::Prompt;
 use crate::tui::tabs::listing::PaneFocus;
 use crate::tui::{Action, App, Effect, FormPurpose, ListMove, Popup, pause_or_resume};
 
@@ -20,6 +21,7 @@ impl App {
                 };
                 self.open_form(FormPurpose::Prepare, prepare::form(source));
             }
+            Action::Fetch => self.prompt(Prompt::Fetch, ""),
             Action::TrainOnDataset => {
                 let name = self.data.listing.selected().map(|selected| selected.name.clone());
                 self.open_train_form(name.as_deref());
