@@ -23,7 +23,8 @@ pub(crate) mod testing;
 pub use backend::{Backend, DeviceResult, Images, Matrix, MatrixResult, Regions, Scalar, Taped};
 pub use device::scalar::{AsyncDevice, DeviceScalar};
 pub use inference::{
-    ComposedConvNet, ConvLayer, ConvWeights, InferenceKernel, forward as forward_layers, map_weights,
+    AttentionPool, ComposedConvNet, ConvLayer, ConvWeights, InferenceKernel, forward as forward_layers,
+    map_weights,
 };
 pub use layers::dropout::{Dropout, Mask, random_stream};
 pub use layers::embedding::{Embedding, InferenceEmbedding};
@@ -41,7 +42,7 @@ pub use ops::depthwise::{DepthwiseKernel, depthwise};
 pub use ops::linear::LinearKernel;
 pub use ops::lstm::LstmKernel;
 pub use ops::packed_sequence::PackedSequence;
-pub use ops::pool::{PoolKernel, global_avg_pool, max_pool};
+pub use ops::pool::{AveragePool, PoolDivisor, PoolKernel, avg_pool, global_avg_pool, max_pool};
 pub use ops::recurrence::{CellResult, RecurrenceKernel, composed_products, lstm_cell};
 pub use ops::rows::RowsKernel;
 pub use optim::{

@@ -22,11 +22,16 @@ typedef long long Count;
 #endif
 
 /// Codes as `Activation::code` gives them.
-enum { NONE = 0, RELU = 1, RELU6 = 2, TANH = 3 };
+enum { NONE = 0, RELU = 1, RELU6 = 2, TANH = 3, SIGMOID = 4, SWISH = 5, HARD_SIGMOID = 6, HARD_SWISH = 7, GELU = 8 };
 
 static __device__ float sigmoid(float x)
 {
     return 1.0f / (1.0f + expf(-x));
+}
+
+static __device__ float hard_sigmoid(float x)
+{
+    return x < -3.0f ? 0.0f : (x > 3.0f ? 1.0f : (x + 3.0f) / 6.0f);
 }
 
 /// The comparisons keep a NaN a NaN.
@@ -36,17 +41,24 @@ static __device__ float activated(float x, int activation)
     case RELU: return x < 0.0f ? 0.0f : x;
     case RELU6: return x < 0.0f ? 0.0f : (x > 6.0f ? 6.0f : x);
     case TANH: return tanhf(x);
+    case SIGMOID: return sigmoid(x);
+    case SWISH: return x * sigmoid(x);
+    case HARD_SIGMOID: return hard_sigmoid(x);
+    case HARD_SWISH: return x * hard_sigmoid(x);
+    case GELU: return 0.5f * x * erfcf(-0.70710678f * x);
     default: return x;
     }
 }
 
-/// The slope of an activation where its output is `y`.
+/// The slope of an activation where its output is `y`; of those that rise and fall, the output does not say.
 static __device__ float slope(float y, int activation)
 {
     switch (activation) {
     case RELU: return y > 0.0f ? 1.0f : 0.0f;
     case RELU6: return y > 0.0f && y < 6.0f ? 1.0f : 0.0f;
     case TANH: return 1.0f - y * y;
+    case SIGMOID: return y * (1.0f - y);
+    case HARD_SIGMOID: return y > 0.0f && y < 1.0f ? 1.0f / 6.0f : 0.0f;
     default: return 1.0f;
     }
 }

@@ -4,7 +4,7 @@ use super::conv_layer::*;
 use super::*;
 use crate::nn::testing::maps::assert_close;
 use crate::nn::testing::{random, rng};
-use crate::nn::{Activation, ConvGeometry, Convolution, Padding};
+use crate::nn::{Activation, AveragePool, ConvGeometry, Convolution, Padding, PoolDivisor};
 use dfdx::prelude::*;
 
 fn sums(window: ConvGeometry, inputs: usize, outputs: usize, activation: Activation) -> ConvWeights {
@@ -21,6 +21,41 @@ fn residual(branch: Vec<ConvLayer>) -> ConvLayer {
         branch,
         shortcut: Vec::new(),
     }
+}
+
+fn average(window: ConvGeometry, divisor: PoolDivisor) -> AveragePool {
+    AveragePool { window, divisor }
+}
+
+/// Squeeze and excitation.
+fn gate(channels: usize, squeezed: usize) -> ConvLayer {
+    let dense = |inputs, outputs, activation| {
+        ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, inputs, outputs, activation))
+    };
+    ConvLayer::Gate(vec![
+        ConvLayer::GlobalAvgPool,
+        dense(channels, squeezed, Activation::HardSwish),
+        dense(squeezed, channels, Activation::HardSigmoid),
+    ])
+}
+
+/// Of one head, over maps of some `pixels`.
+fn attention_pool(pixels: usize, channels: usize, outputs: usize) -> ConvLayer {
+    let dense = |outputs| {
+        let mut dense = sums(ConvGeometry::POINTWISE, channels, outputs, Activation::None);
+        dense.kernel.iter_mut().for_each(|weight| *weight *= 0.2);
+        dense
+    };
+    let mut positions = sums(ConvGeometry::POINTWISE, pixels + 1, channels, Activation::None);
+    positions.bias.fill(0.25);
+    ConvLayer::AttentionPool(AttentionPool {
+        heads: 1,
+        positions,
+        query: dense(channels),
+        key: dense(channels),
+        value: dense(channels),
+        output: dense(outputs),
+    })
 }
 
 /// Every kind of layer, a residual branch that begins in the input, one within another and one around which a
@@ -47,7 +82,21 @@ fn layers() -> Vec<ConvLayer> {
         ConvLayer::Convolution(sums(halve, 5, 40, Activation::Relu6)),
         residual(vec![narrow(), residual(vec![deep()]), narrow()]),
         residual(Vec::new()),
-        ConvLayer::MaxPool(ConvGeometry::square(2, 2, Padding::NONE)),
+        gate(40, 6),
+        ConvLayer::Concat(vec![
+            Vec::new(),
+            vec![ConvLayer::Convolution(sums(
+                ConvGeometry::POINTWISE,
+                40,
+                3,
+                Activation::Swish,
+            ))],
+            vec![ConvLayer::AvgPool(average(same, PoolDivisor::Pixels))],
+        ]),
+        ConvLayer::LayerNorm { epsilon: 1e-5 },
+        ConvLayer::AvgPool(average(same, PoolDivisor::Window)),
+        ConvLayer::MaxPool(ConvGeometry::square(2, 1, Padding::NONE)),
+        attention_pool(4, 83, 7),
         ConvLayer::GlobalAvgPool,
     ]
 }

@@ -3,6 +3,7 @@
 //! Without gradients nothing between two layers need outlive them. A device may lay weights out once, in the order in
 //! which its kernels read them, and reuse the memory of one map for the next. Later training does not reach the copies.
 
+mod attention_pool;
 mod conv_layer;
 #[cfg(test)]
 mod conv_tests;
@@ -11,6 +12,7 @@ mod cpu_conv_net;
 #[cfg(test)]
 mod tests;
 
+pub use attention_pool::AttentionPool;
 pub use conv_layer::{ComposedConvNet, ConvLayer, ConvWeights, forward, map_weights};
 
 use crate::nn::{Activation, Backend, DeviceResult, Images, Linear, Lstm, LstmState, Matrix, MatrixResult};

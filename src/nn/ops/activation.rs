@@ -1,7 +1,7 @@
 //! Activations, and bias and activation in one pass.
 
-use crate::nn::cpu::elementary::tanh;
-use dfdx::prelude::{Device, Shape, Tape, Tensor};
+use crate::nn::cpu::elementary::{GELU_SCALE, GELU_SERIES, gelu, sigmoid, tanh};
+use dfdx::prelude::{Device, PutTape, Shape, SplitTape, Tape, Tensor, TryAdd, TryDiv, TryMul, TrySub};
 use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,16 @@ pub enum Activation {
     Relu6,
     /// The hyperbolic tangent, tanh.
     Tanh,
+    /// The logistic function, `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x sigmoid(x)`, also called SiLU (Ramachandran et al. 2017).
+    Swish,
+    /// `min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, section 5.2).
+    HardSigmoid,
+    /// `x hard_sigmoid(x)`.
+    HardSwish,
+    /// `x` times the normal distribution's cumulative function (Hendrycks & Gimpel 2016), without tanh's approximation.
+    Gelu,
 }
 
 impl Activation {
@@ -29,7 +39,17 @@ impl Activation {
             Self::Relu => 1,
             Self::Relu6 => 2,
             Self::Tanh => 3,
+            Self::Sigmoid => 4,
+            Self::Swish => 5,
+            Self::HardSigmoid => 6,
+            Self::HardSwish => 7,
+            Self::Gelu => 8,
         }
+    }
+
+    /// Whether its slope follows from its output. The others rise and fall, so their slope needs the input.
+    pub(crate) fn has_slope_of_output(self) -> bool {
+        !matches!(self, Self::Swish | Self::HardSwish | Self::Gelu)
     }
 
     /// Composed of dfdx operations.
@@ -42,6 +62,18 @@ impl Activation {
             Self::Relu => x.try_relu(),
             Self::Relu6 => x.try_clamp(0.0, 6.0),
             Self::Tanh => x.try_tanh(),
+            Self::Sigmoid => x.try_sigmoid(),
+            Self::HardSigmoid => x.try_add(3.0f32)?.try_clamp(0.0, 6.0)?.try_div(6.0f32),
+            Self::Gelu => composed_gelu(x),
+            Self::Swish | Self::HardSwish => {
+                let gate = if self == Self::Swish {
+                    Self::Sigmoid
+                } else {
+                    Self::HardSigmoid
+                };
+                let (x, tape) = x.split_tape();
+                gate.composed(x.clone().put_tape(tape))?.try_mul(x)
+            }
         }
     }
 
@@ -52,28 +84,68 @@ impl Activation {
             Self::Relu => finish_rows(values, bias, relu),
             Self::Relu6 => finish_rows(values, bias, relu6),
             Self::Tanh => finish_rows(values, bias, tanh),
+            Self::Sigmoid => finish_rows(values, bias, sigmoid),
+            Self::Swish => finish_rows(values, bias, swish),
+            Self::HardSigmoid => finish_rows(values, bias, hard_sigmoid),
+            Self::HardSwish => finish_rows(values, bias, hard_swish),
+            Self::Gelu => finish_rows(values, bias, gelu),
         }
     }
 
-    /// Writes the activated `values` to `out`.
-    pub(crate) fn apply(self, values: &[f32], out: &mut [f32]) {
+    /// Activates the values.
+    pub(crate) fn apply(self, values: &mut [f32]) {
         match self {
-            Self::None => out.copy_from_slice(values),
-            Self::Relu => map(values, out, relu),
-            Self::Relu6 => map(values, out, relu6),
-            Self::Tanh => map(values, out, tanh),
+            Self::None => {}
+            Self::Relu => map(values, relu),
+            Self::Relu6 => map(values, relu6),
+            Self::Tanh => map(values, tanh),
+            Self::Sigmoid => map(values, sigmoid),
+            Self::Swish => map(values, swish),
+            Self::HardSigmoid => map(values, hard_sigmoid),
+            Self::HardSwish => map(values, hard_swish),
+            Self::Gelu => map(values, gelu),
         }
     }
 
     /// Turns the gradient after the activation into that before it; `outputs` are the activation's.
+    ///
+    /// # Panics
+    /// Unless [`has_slope_of_output`](Self::has_slope_of_output).
     pub(crate) fn backward(self, gradient: &mut [f32], outputs: &[f32]) {
         match self {
             Self::None => {}
             Self::Relu => keep_where(gradient, outputs, |y| y > 0.0),
             Self::Relu6 => keep_where(gradient, outputs, |y| y > 0.0 && y < 6.0),
             Self::Tanh => scale(gradient, outputs, |y| 1.0 - y * y),
+            Self::Sigmoid => scale(gradient, outputs, |y| y * (1.0 - y)),
+            Self::HardSigmoid => scale(gradient, outputs, |y| {
+                if y > 0.0 && y < 1.0 { 1.0 / 6.0 } else { 0.0 }
+            }),
+            Self::Swish | Self::HardSwish | Self::Gelu => unreachable!("recorded by themselves"),
         }
     }
+}
+
+/// [`gelu`] of dfdx operations. The slope of dfdx's own `accurate_gelu` lacks a factor of `1 / sqrt(2)`.
+fn composed_gelu<S: Shape, D: Device<f32>, T: Tape<f32, D>>(
+    x: Tensor<S, f32, D, T>,
+) -> Result<Tensor<S, f32, D, T>, D::Err> {
+    let (x, tape) = x.split_tape();
+    let (size, tape) = x.clone().put_tape(tape).try_abs()?.split_tape();
+    let reciprocal = size
+        .clone()
+        .put_tape(tape)
+        .try_mul(GELU_SCALE)?
+        .try_add(1.0f32)?
+        .try_recip()?;
+    let (t, tape) = reciprocal.split_tape();
+    let first = t.clone().put_tape(tape).try_mul(GELU_SERIES[0])?;
+    let series = (GELU_SERIES[1..].iter()).try_fold(first, |sum, &coefficient| {
+        sum.try_add(coefficient)?.try_mul(t.clone())
+    })?;
+    let bell = size.retaped::<T>().try_square()?.try_mul(-0.5f32)?.try_exp()?;
+    let beyond = series.try_mul(bell)?.try_mul(size)?.try_mul(0.5f32)?;
+    x.retaped::<T>().try_relu()?.try_sub(beyond)
 }
 
 /// Not `max`, which would turn a NaN into a harmless-looking 0.
@@ -85,10 +157,23 @@ fn relu6(x: f32) -> f32 {
     x.clamp(0.0, 6.0)
 }
 
-fn map(values: &[f32], out: &mut [f32], each: impl Fn(f32) -> f32) {
+#[inline(always)]
+fn swish(x: f32) -> f32 {
+    x * sigmoid(x)
+}
+
+fn hard_sigmoid(x: f32) -> f32 {
+    relu6(x + 3.0) / 6.0
+}
+
+fn hard_swish(x: f32) -> f32 {
+    x * hard_sigmoid(x)
+}
+
+fn map(values: &mut [f32], each: impl Fn(f32) -> f32) {
     Arch::new().dispatch(|| {
-        for (out, &value) in out.iter_mut().zip(values) {
-            *out = each(value);
+        for value in values.iter_mut() {
+            *value = each(*value);
         }
     });
 }

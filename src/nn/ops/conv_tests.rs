@@ -184,6 +184,31 @@ fn fused_equals_composed_over_several_tiles() {
     }
 }
 
+/// Fused where no tape records, composed of the sums and an operation where one does, and in the kernels of a GPU.
+#[test]
+fn activations_whose_slope_needs_the_sums_are_the_same_with_and_without_a_tape() {
+    let window = ConvGeometry::square(3, 1, Padding::all(1));
+    for activation in [
+        Activation::Sigmoid,
+        Activation::Swish,
+        Activation::HardSigmoid,
+        Activation::HardSwish,
+        Activation::Gelu,
+    ] {
+        let case = ConvCase::new(4, window, (2, 5, 4), (3, 6), activation);
+        let expected = case.by_definition();
+        let what = format!("{activation:?}");
+        let fused = case.fused(case.x.clone());
+        assert_close(&what, &fused, &expected, 1e-3);
+        let taped = case.fused(case.x.leaky_trace());
+        assert_close(&what, &taped.retaped(), &fused, 1e-6);
+        assert_close(&what, &case.kernels(case.x.clone(), 1 << 20), &fused, 1e-6);
+        let loss = |x: Images<Cpu>| probe(case.fused(x.leaky_trace())).array();
+        let gradients = probe(case.fused(case.x.leaky_trace())).backward();
+        assert_close(&what, &gradients.get(&case.x), &differences(&case.x, loss), 1e-2);
+    }
+}
+
 #[test]
 fn gradients_are_slopes() {
     let window = |top, left, bottom, right| {

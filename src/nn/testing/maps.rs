@@ -42,6 +42,12 @@ pub(crate) fn activated(activation: Activation, sum: f32) -> f32 {
         Activation::Relu => sum.max(0.0),
         Activation::Relu6 => sum.clamp(0.0, 6.0),
         Activation::Tanh => sum.tanh(),
+        Activation::Sigmoid => 1.0 / (1.0 + (-sum).exp()),
+        Activation::Swish => sum / (1.0 + (-sum).exp()),
+        Activation::HardSigmoid => ((sum + 3.0) / 6.0).clamp(0.0, 1.0),
+        Activation::HardSwish => sum * ((sum + 3.0) / 6.0).clamp(0.0, 1.0),
+        // tanh's approximation, within 5e-4
+        Activation::Gelu => 0.5 * sum * (1.0 + (0.797_884_6 * (sum + 0.044_715 * sum.powi(3))).tanh()),
     }
 }
 

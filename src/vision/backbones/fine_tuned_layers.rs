@@ -5,8 +5,8 @@
 
 use super::{LayerRange, MapShape};
 use crate::nn::{
-    Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, DeviceResult, Padding, Parameter,
-    Regions, forward_layers, map_weights,
+    Activation, AttentionPool, AveragePool, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution,
+    DeviceResult, Padding, Parameter, Regions, forward_layers, map_weights,
 };
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
 use serde::{Deserialize, Serialize};
@@ -96,9 +96,25 @@ fn output(layers: &[ConvLayer<ConvSpec>], input: MapShape) -> Option<MapShape> {
                 (*kernel == (taps(&convolution.window)?, map.channels)).then_some(())?;
                 slide(&convolution.window, map)?
             }
-            ConvLayer::MaxPool(window) => slide(window, map)?,
+            ConvLayer::MaxPool(window) | ConvLayer::AvgPool(AveragePool { window, .. }) => {
+                slide(window, map)?
+            }
             ConvLayer::GlobalAvgPool => MapShape::new(1, 1, map.channels),
-            ConvLayer::Activation(_) => map,
+            ConvLayer::AttentionPool(pool) => pooled(pool, map)?,
+            ConvLayer::Activation(_) | ConvLayer::LayerNorm { .. } => map,
+            ConvLayer::Gate(layers) => {
+                let gate = output(layers, map)?;
+                (gate == MapShape::new(1, 1, map.channels)).then_some(map)?
+            }
+            ConvLayer::Concat(branches) => {
+                let mut branches = branches.iter().map(|branch| output(branch, map));
+                let first = branches.next()??;
+                branches.try_fold(first, |joined, branch| {
+                    let channels = joined.channels.checked_add(branch?.channels)?;
+                    (MapShape { channels, ..branch? } == MapShape { channels, ..joined })
+                        .then_some(MapShape { channels, ..joined })
+                })?
+            }
             ConvLayer::Residual { branch, shortcut } => {
                 let output = output(branch, map)?;
                 (self::output(shortcut, map) == Some(output)).then_some(output)?
@@ -106,6 +122,29 @@ fn output(layers: &[ConvLayer<ConvSpec>], input: MapShape) -> Option<MapShape> {
         };
         output.checked_len().map(|_| output)
     })
+}
+
+/// The output of pooling by attention.
+fn pooled(pool: &AttentionPool<ConvSpec>, map: MapShape) -> Option<MapShape> {
+    let AttentionPool {
+        heads,
+        positions,
+        query,
+        key,
+        value,
+        output,
+    } = pool;
+    let channels = map.channels;
+    let square = (channels, channels);
+    let fits = positions.kernel == (map.regions() + 1, channels)
+        && [query, key, value].iter().all(|spec| spec.kernel == square)
+        && output.kernel.0 == channels
+        && [query, key, value, output]
+            .iter()
+            .all(|spec| spec.convolution.window == ConvGeometry::POINTWISE)
+        && channels.is_multiple_of((*heads).max(1))
+        && *heads > 0;
+    fits.then(|| MapShape::new(1, 1, output.kernel.1))
 }
 
 fn taps(window: &ConvGeometry) -> Option<usize> {
@@ -233,8 +272,8 @@ impl<D: Backend> FineTunedLayers<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Padding;
     use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
+    use crate::nn::{Padding, PoolDivisor};
     use dfdx::prelude::*;
 
     fn sums(window: ConvGeometry, (rows, outputs): (usize, usize), activation: Activation) -> ConvWeights {
@@ -286,6 +325,81 @@ mod tests {
             |layers| probe(layers.forward(features.leaky_trace()).unwrap()),
             5e-3,
         );
+    }
+
+    /// The layers of later networks: a gate, branches side by side, averages, LayerNorm, attention, and activations whose
+    /// slope does not follow from their output.
+    fn later() -> LayerRange {
+        let around = ConvGeometry::square(3, 1, Padding::all(1));
+        let point = |inputs, outputs, activation| {
+            ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, (inputs, outputs), activation))
+        };
+        let dense = |rows, outputs| sums(ConvGeometry::POINTWISE, (rows, outputs), Activation::None);
+        let average = AveragePool {
+            window: around,
+            divisor: PoolDivisor::Pixels,
+        };
+        let layers = vec![
+            ConvLayer::Gate(vec![
+                ConvLayer::GlobalAvgPool,
+                point(2, 3, Activation::Swish),
+                point(3, 2, Activation::Sigmoid),
+            ]),
+            ConvLayer::Concat(vec![
+                Vec::new(),
+                vec![ConvLayer::Depthwise(sums(around, (9, 2), Activation::Gelu))],
+                vec![ConvLayer::AvgPool(average), point(2, 2, Activation::HardSwish)],
+            ]),
+            ConvLayer::LayerNorm { epsilon: 1e-3 },
+            ConvLayer::AttentionPool(AttentionPool {
+                heads: 2,
+                positions: dense(5, 6),
+                query: dense(6, 6),
+                key: dense(6, 6),
+                value: dense(6, 6),
+                output: dense(6, 3),
+            }),
+        ];
+        LayerRange {
+            input: MapShape::new(2, 2, 2),
+            output: MapShape::new(1, 1, 3),
+            layers,
+        }
+    }
+
+    #[test]
+    fn gradients_of_later_layers_equal_finite_differences() {
+        let range = later();
+        assert!(range.spec().fits_together());
+        let mut layers = FineTunedLayers::of(range.input, range.layers, &Cpu::default()).unwrap();
+        let features: Regions<Cpu> = random_matrix((3 * 4, 2), 3).reshape_like(&(3, 4, 2));
+        check_gradients(
+            &mut layers,
+            FineTunedLayers::parameters_mut,
+            |layers| probe(layers.forward(features.leaky_trace()).unwrap()),
+            5e-3,
+        );
+    }
+
+    #[test]
+    fn specs_whose_parts_do_not_fit_are_refused() {
+        let change = |change: fn(&mut Vec<ConvLayer>)| {
+            let mut range = later();
+            change(&mut range.layers);
+            range.spec().fits_together()
+        };
+        assert!(change(|_| ()));
+        assert!(!change(|layers| {
+            layers.remove(1);
+        }));
+        assert!(!change(|layers| layers[0] = ConvLayer::Gate(Vec::new())));
+        assert!(!change(|layers| layers[1] = ConvLayer::Concat(Vec::new())));
+        assert!(!change(|layers| {
+            let ConvLayer::AttentionPool(pool) = &mut layers[3] else {
+                unreachable!()
+            };
+            pool.heads = 0;
+        }));
     }
 
     #[test]

@@ -21,6 +21,24 @@ pub struct Convolution {
     pub activation: Activation,
 }
 
+impl Convolution {
+    /// The maps that `run` makes of the convolution. Where a tape records an activation whose slope needs the sums, it is
+    /// an operation of its own.
+    pub(super) fn with_activation<D: Device<f32>, T: Tape<f32, D>>(
+        self,
+        run: impl FnOnce(Self) -> Result<Images<D, T>, D::Err>,
+    ) -> Result<Images<D, T>, D::Err> {
+        if !T::OWNS_TAPE || self.activation.has_slope_of_output() {
+            return run(self);
+        }
+        let sums = run(Self {
+            activation: Activation::None,
+            ..self
+        })?;
+        self.activation.composed(sums)
+    }
+}
+
 /// Convolution on a device.
 pub trait Conv2dKernel: Device<f32> {
     /// See [`conv2d`], which has checked the shapes and made every operand contiguous.
@@ -71,7 +89,7 @@ pub fn conv2d<D: Backend, T: Tape<f32, D>>(
     let (x, mut tape) = x.try_contiguous()?.split_tape();
     let kernel = contiguous(kernel, &mut tape)?;
     let bias = contiguous(bias, &mut tape)?;
-    D::conv2d(x.put_tape(tape), kernel, bias, convolution)
+    convolution.with_activation(|convolution| D::conv2d(x.put_tape(tape), kernel, bias, convolution))
 }
 
 pub(super) fn composed<D: Device<f32>, T: Tape<f32, D>>(

@@ -46,7 +46,7 @@ pub fn depthwise<D: Backend, T: Tape<f32, D>>(
     let (x, mut tape) = x.try_contiguous()?.split_tape();
     let kernel = contiguous(kernel, &mut tape)?;
     let bias = contiguous(bias, &mut tape)?;
-    D::depthwise(x.put_tape(tape), kernel, bias, convolution)
+    convolution.with_activation(|convolution| D::depthwise(x.put_tape(tape), kernel, bias, convolution))
 }
 
 pub(super) fn composed<D: Device<f32>, T: Tape<f32, D>>(

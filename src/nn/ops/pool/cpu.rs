@@ -15,14 +15,14 @@ impl PoolKernel for Cpu {
         window: ConvGeometry,
     ) -> Result<Images<Self, T>, CpuError> {
         let (images, height, width, channels) = *x.shape();
-        let pool = MaxPool {
+        let pool = Pool {
             sliding: SlidingWindow::new(window, images, (height, width)),
             channels,
         };
         let (x, tape) = x.split_tape();
         let input = values(&x);
         let mut y = vec![0.0; pool.sliding.outputs() * channels];
-        pool.forward(&input, &mut y);
+        pool.maxima(&input, &mut y);
         let y = x
             .device()
             .try_tensor_from_vec(y, pool.sliding.output_shape(channels))?;
@@ -58,32 +58,50 @@ impl PoolKernel for Cpu {
 
 /// The mean over the pixels of each of the maps in `x`, `map` numbers long. Overwrites `means`.
 pub(in crate::nn) fn mean_pixel(x: &[f32], map: usize, channels: usize, means: &mut [f32]) {
-    means.fill(0.0);
     let scale = channels as f32 / map as f32;
-    for (mean, map) in means.chunks_exact_mut(channels).zip(x.chunks_exact(map)) {
-        for pixel in map.chunks_exact(channels) {
-            add(mean, pixel);
-        }
-        mean.iter_mut().for_each(|mean| *mean *= scale);
-    }
+    let maps = x.par_chunks_exact(map);
+    means
+        .par_chunks_exact_mut(channels)
+        .zip(maps)
+        .for_each(|(mean, map)| {
+            mean.fill(0.0);
+            Arch::new().dispatch(|| {
+                map.chunks_exact(channels).for_each(|pixel| add(mean, pixel));
+                mean.iter_mut().for_each(|mean| *mean *= scale);
+            });
+        });
 }
 
-pub(in crate::nn) struct MaxPool {
+/// A window over maps of some channels.
+pub(in crate::nn) struct Pool {
     pub(in crate::nn) sliding: SlidingWindow,
     pub(in crate::nn) channels: usize,
 }
 
-impl MaxPool {
-    /// Overwrites `y`.
-    pub(in crate::nn) fn forward(&self, x: &[f32], y: &mut [f32]) {
+impl Pool {
+    /// Overwrites `y` with the maxima.
+    pub(in crate::nn) fn maxima(&self, x: &[f32], y: &mut [f32]) {
+        self.fold(x, y, f32::NEG_INFINITY, keep_larger);
+    }
+
+    /// Overwrites `y` with the means; `scales` are [`AveragePool::scales`](super::AveragePool::scales).
+    pub(in crate::nn) fn means(&self, x: &[f32], scales: &[f32], y: &mut [f32]) {
+        self.fold(x, y, 0.0, |y, x| Arch::new().dispatch(|| add(y, x)));
+        let pixels = y.chunks_exact_mut(self.channels);
+        for (pixel, scale) in pixels.zip(scales.iter().cycle()) {
+            pixel.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+
+    fn fold(&self, x: &[f32], y: &mut [f32], start: f32, join: impl Fn(&mut [f32], &[f32]) + Sync) {
         let row = self.sliding.output.1;
         y.par_chunks_mut(row * self.channels)
             .enumerate()
             .for_each(|(index, y)| {
-                y.fill(f32::NEG_INFINITY);
+                y.fill(start);
                 for (pixel, y) in (index * row..).zip(y.chunks_exact_mut(self.channels)) {
                     for seen in self.seen(pixel) {
-                        keep_larger(y, &x[seen..seen + self.channels]);
+                        join(y, &x[seen..seen + self.channels]);
                     }
                 }
             });

@@ -101,11 +101,8 @@ impl RowsKernel for Cpu {
 
     fn activated<T: Tape<f32, Self>>(rows: Matrix<Self, T>, activation: Activation) -> MatrixResult<Self, T> {
         let (rows, tape) = rows.try_contiguous()?.split_tape();
-        let x = values(&rows);
-        let mut y = vec![0.0; x.len()];
-        y.par_chunks_mut(PIECE)
-            .zip(x.par_chunks(PIECE))
-            .for_each(|(y, x)| activation.apply(x, y));
+        let mut y = values(&rows);
+        y.par_chunks_mut(PIECE).for_each(|y| activation.apply(y));
         let y = rows.device().try_tensor_from_vec(y, *rows.shape())?;
         Ok(record(y, tape, move |gradients, y| {
             let mut gradient = take_gradient(gradients, y)?;
