@@ -58,6 +58,12 @@ def main():
         write(file, keras_1)
     with h5py.File(folder / "keras_2.h5", "w") as file:
         write(file, keras_2)
+    slashed = {
+        "conv1/conv": {"conv1/conv/kernel:0": KERNEL},
+        "dwconv": {"dwconv/kernel:0": KERNEL[:, :, :, :1]},
+    }
+    with h5py.File(folder / "slashed.h5", "w") as file:
+        write(file, slashed)
     with h5py.File(folder / "saved_model.h5", "w", libver="latest") as file:
         write(file.create_group("model_weights"), keras_2)
         file.create_group("optimizer_weights").create_dataset("iterations:0", data=np.int64(3))

@@ -47,6 +47,7 @@ pub(super) fn index(window: &Window, names: &LayerNames) -> Result<Index, Weight
             continue;
         };
         let tensor = tensor(&file, entry, window)?;
+        let name = name_of_kernel(name, &tensor.shape);
         let is_unnamed = entry.place.as_ref().is_some_and(|place| place.is_unnamed);
         if is_unnamed || index.tensors.insert(name.clone(), tensor).is_some() {
             return Err(WeightsErrorKind::UnnamedLayers(name));
@@ -104,6 +105,14 @@ fn inflated(entry: &Variable, room: usize) -> Result<(Tensor, Vec<u8>), WeightsE
     });
     let beyond = || WeightsErrorKind::Damaged(format!("{:?} is incomplete", entry.path.join("/")));
     Ok((tensor.ok_or_else(beyond)?, bytes))
+}
+
+/// Keras 3 calls the kernel of a depthwise convolution `kernel` in `.h5`; it is known by its shape.
+fn name_of_kernel(name: String, shape: &[usize]) -> String {
+    match (name.strip_suffix("/kernel"), shape) {
+        (Some(layer), [_, _, _, 1]) => format!("{layer}/depthwise_kernel"),
+        _ => name,
+    }
 }
 
 /// The group of layers: the root, or a group of a saved model.
@@ -187,6 +196,16 @@ impl Place {
     /// The layer is the outermost group, or the innermost for a model within a model.
     fn of(path: &[String]) -> Option<Self> {
         let [groups @ .., tensor] = path else { return None };
+        // A layer's name may have a slash: conv1/conv in the group conv1/conv.
+        let (before, after) = groups.split_at(groups.len() / 2);
+        if groups.len() > 2 && before == after {
+            return Some(Self {
+                models: String::new(),
+                layer: before.join("/"),
+                tensor: tensor.split(':').next()?.to_owned(),
+                is_unnamed: false,
+            });
+        }
         let (outermost, innermost) = (groups.first()?, groups.last()?);
         let (models, layer) = if innermost.starts_with(outermost.as_str()) {
             (&[][..], outermost)

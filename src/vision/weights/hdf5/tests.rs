@@ -46,6 +46,17 @@ fn files_of_all_versions_have_the_same_names_and_values() {
 }
 
 #[test]
+fn layers_with_a_slash_and_depthwise_kernels_have_their_usual_names() {
+    let file = open("slashed.h5").unwrap();
+    let names: Vec<_> = file.names().collect();
+    assert_eq!(names, ["conv1/conv/kernel", "dwconv/depthwise_kernel"]);
+    assert_eq!(
+        file.get("dwconv/depthwise_kernel", &[1, 1, 3, 1]).unwrap(),
+        [0.0, 4.0, 8.0]
+    );
+}
+
+#[test]
 fn weights_of_keras_3_have_the_names_of_layers() {
     let file = open("named.weights.h5").unwrap();
     let names: Vec<_> = file.names().collect();
