@@ -9,6 +9,7 @@ use clap::Args;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::preprocessing::PreprocessingFlags;
 use super::progress::Task;
 use super::{Context, by_name, choices, output};
 use crate::nn::Backend;
@@ -18,7 +19,6 @@ use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
 use crate::vision::features::extraction::{BatchPlan, ImageFile, for_each_batch};
 use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::store::StoreError;
-use crate::vision::preprocess::{CropMode, PreprocessingKind};
 use crate::vision::weights::WeightFile;
 
 /// Extract CNN features of images to a .safetensors file
@@ -47,14 +47,8 @@ pub(super) struct Features {
     /// pooled: one vector per image (global average pooling); grid: one vector per region of the feature map
     #[arg(long, value_name = "KIND", value_parser = choices::named::<FeatureKind>(), default_value_t)]
     features: FeatureKind,
-    /// squash: resize the whole image; center: take the center crop [default: as the CNN was trained]
-    #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>())]
-    crop_mode: Option<CropMode>,
-    /// Values of the pixels that the CNN reads, for weights that were trained in another way than those of their names:
-    /// caffe (BGR minus the mean color), caffe_rgb, torchvision (mean and deviation), symmetric (-1 to 1) or
-    /// efficientnet_lite [default: by the weights]
-    #[arg(long, value_name = "NAME", value_parser = choices::named::<PreprocessingKind>())]
-    preprocessing: Option<PreprocessingKind>,
+    #[command(flatten)]
+    preprocessing: PreprocessingFlags,
     /// Output file; it is replaced if it exists
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -109,9 +103,7 @@ impl Features {
         let file = WeightFile::open(&weights)?;
         let extractor =
             FeatureExtractor::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
-        Ok(extractor
-            .with_preprocessing(self.preprocessing)
-            .with_crop_mode(self.crop_mode))
+        Ok(extractor.with_choice(self.preprocessing.choice())?)
     }
 }
 

@@ -32,6 +32,7 @@ mod keys;
 mod optional_metrics;
 mod output;
 mod prepare;
+mod preprocessing;
 mod progress;
 mod runs;
 mod score;

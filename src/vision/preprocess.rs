@@ -4,10 +4,10 @@ use super::augment::{Augmentation, RandomCrop};
 use super::resample;
 use crate::suggest::{Named, UnknownName, unknown_name};
 use image::RgbImage;
-use image::imageops::{self, FilterType};
+use image::imageops;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use strum::{Display, EnumIter, EnumString, IntoEnumIterator, IntoStaticStr, VariantNames};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 /// The preprocessing of images to pixels `[size, size, 3]`, channels last. Each backbone has its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,44 +42,6 @@ impl Named for CropMode {
     const KIND: &'static str = "crop mode";
 }
 
-/// The preprocessing of published weights, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
-pub enum PreprocessingKind {
-    /// [`Preprocessing::caffe`]
-    Caffe,
-    /// [`Preprocessing::caffe_rgb`]
-    CaffeRgb,
-    /// [`Preprocessing::torchvision`]
-    Torchvision,
-    /// [`Preprocessing::symmetric`]
-    Symmetric,
-    /// [`Preprocessing::efficientnet_lite`]
-    EfficientnetLite,
-}
-
-impl Named for PreprocessingKind {
-    const KIND: &'static str = "preprocessing";
-}
-
-impl PreprocessingKind {
-    /// For images of this size.
-    pub fn at(self, size: u32) -> Preprocessing {
-        match self {
-            Self::Caffe => Preprocessing::caffe(size),
-            Self::CaffeRgb => Preprocessing::caffe_rgb(size),
-            Self::Torchvision => Preprocessing::torchvision(size),
-            Self::Symmetric => Preprocessing::symmetric(size),
-            Self::EfficientnetLite => Preprocessing::efficientnet_lite(size),
-        }
-    }
-
-    /// The one with the same values of pixels, whatever its resizing.
-    pub fn of(preprocessing: &Preprocessing) -> Option<Self> {
-        Self::iter().find(|kind| kind.at(preprocessing.size).has_values_of(preprocessing))
-    }
-}
-
 /// The resizing of an image to a square. An image of exactly the square's size is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,16 +63,79 @@ pub struct CropBox {
     pub height: u32,
 }
 
-/// The interpolation of pixels in resizing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The interpolation of pixels in resizing, each to the bit as Pillow's.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
 pub enum Interpolation {
     /// The nearest pixel: the default of Keras' `load_img`.
     Nearest,
-    /// A triangle kernel, widened when shrinking (antialiased): PIL's `BILINEAR`, and so torchvision's on PIL
-    /// images, to the bit. TensorFlow's `image.resize` does not widen the kernel, so it agrees only when enlarging.
+    /// A triangle kernel, widened when shrinking (antialiased): torchvision's on PIL images. TensorFlow's `image.resize`
+    /// does not widen the kernel, so it agrees only when enlarging.
     Bilinear,
+    /// A cubic kernel (Keys 1981, a = -1/2), widened when shrinking: timm's.
+    Bicubic,
 }
+
+impl Named for Interpolation {
+    const KIND: &'static str = "interpolation";
+}
+
+/// The preprocessing of published weights, by name: by source, or by the values of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
+pub enum PreprocessingKind {
+    /// [`Preprocessing::caffe`]
+    Caffe,
+    /// [`Preprocessing::caffe_rgb`]
+    CaffeRgb,
+    /// torchvision's `IMAGENET1K_V1`, mostly [`Preprocessing::torchvision`].
+    Torchvision,
+    /// torchvision's `IMAGENET1K_V2`.
+    TorchvisionV2,
+    /// timm, the tag of the network that it takes first.
+    Timm,
+    /// `keras.applications`, with images of `load_img(target_size=...)`.
+    Keras,
+    /// [`Preprocessing::symmetric`]
+    Symmetric,
+    /// [`Preprocessing::efficientnet_lite`]
+    EfficientnetLite,
+    /// `efficientnet_pytorch`, whose crop is the whole shorter side.
+    EfficientnetPytorch,
+    /// CLIP, [`Preprocessing::clip`].
+    Openai,
+}
+
+impl Named for PreprocessingKind {
+    const KIND: &'static str = "preprocessing";
+}
+
+/// The choices of a user in place of the preprocessing that the weights were trained with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PreprocessingChoice {
+    /// The preprocessing of other weights.
+    pub kind: Option<PreprocessingKind>,
+    /// The conversion to a square.
+    pub crop_mode: Option<CropMode>,
+    /// The interpolation of resizing.
+    pub interpolation: Option<Interpolation>,
+}
+
+/// ImageNet's mean color and deviation, in 0 to 1.
+const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 /// The order of a pixel's channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,8 +160,8 @@ pub struct Normalization {
 }
 
 impl Preprocessing {
-    /// VGG as trained in Caffe: BGR, minus ImageNet's mean color (Keras `preprocess_input`, mode "caffe").
-    pub fn caffe(size: u32) -> Self {
+    /// VGG and ResNet as trained in Caffe: BGR, minus ImageNet's mean color (Keras `preprocess_input`, mode "caffe").
+    pub const fn caffe(size: u32) -> Self {
         Self {
             channel_order: ChannelOrder::Bgr,
             ..Self::squashed(size, 1.0, [103.939, 116.779, 123.68], [1.0; 3])
@@ -145,37 +170,51 @@ impl Preprocessing {
 
     /// The same weights with the first layer's channels in the order RGB (torchvision's `IMAGENET1K_FEATURES`, whose means
     /// are rounded): the shorter side to 8/7 of the size, the center crop, minus the mean color.
-    pub fn caffe_rgb(size: u32) -> Self {
-        Self {
-            resize: Resize::ShorterSide(size * 8 / 7),
-            ..Self::squashed(size, 1.0, [123.0, 117.0, 104.0], [1.0; 3])
-        }
+    pub const fn caffe_rgb(size: u32) -> Self {
+        Self::squashed(size, 1.0, [123.0, 117.0, 104.0], [1.0; 3]).shorter_side(size * 8 / 7)
     }
 
     /// `x / 127.5 - 1`, to -1..=1 (Keras mode "tf": Xception, Inception, MobileNet).
-    pub fn symmetric(size: u32) -> Self {
+    pub const fn symmetric(size: u32) -> Self {
         Self::squashed(size, 1.0, [127.5; 3], [127.5; 3])
+    }
+
+    /// `(x / 255 - mean) / std` of the full image with ImageNet's mean and deviation (Keras mode "torch").
+    pub const fn imagenet(size: u32) -> Self {
+        Self::squashed(size, 1.0 / 255.0, IMAGENET.0, IMAGENET.1)
     }
 
     /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the center crop,
     /// `(x / 255 - mean) / std`.
-    pub fn torchvision(size: u32) -> Self {
-        Self {
-            resize: Resize::ShorterSide(size * 8 / 7),
-            ..Self::squashed(size, 1.0 / 255.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        }
+    pub const fn torchvision(size: u32) -> Self {
+        Self::imagenet(size).shorter_side(size * 8 / 7)
+    }
+
+    /// timm: the center crop of this many ten-thousandths of the image's shorter side, bicubic, with ImageNet's mean and
+    /// deviation.
+    pub const fn timm(size: u32, crop: u32) -> Self {
+        let shorter = size * 10_000 / crop;
+        Self::imagenet(size)
+            .shorter_side(shorter)
+            .with(Interpolation::Bicubic)
     }
 
     /// EfficientNet-Lite: the center crop without 16 pixels on each side of the resized image, `(x - 127) / 128`.
-    pub fn efficientnet_lite(size: u32) -> Self {
-        Self {
-            resize: Resize::ShorterSide(size + 32),
-            ..Self::squashed(size, 1.0, [127.0; 3], [128.0; 3])
-        }
+    pub const fn efficientnet_lite(size: u32) -> Self {
+        Self::squashed(size, 1.0, [127.0; 3], [128.0; 3]).shorter_side(size + 32)
+    }
+
+    /// CLIP: the shorter side to the size, the center crop, with the mean and deviation of its own images.
+    pub const fn clip(size: u32) -> Self {
+        let mean = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+        let std = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+        Self::squashed(size, 1.0 / 255.0, mean, std)
+            .shorter_side(size)
+            .with(Interpolation::Bicubic)
     }
 
     /// RGB of the full image.
-    fn squashed(size: u32, scale: f32, mean: [f32; 3], std: [f32; 3]) -> Self {
+    const fn squashed(size: u32, scale: f32, mean: [f32; 3], std: [f32; 3]) -> Self {
         Self {
             size,
             resize: Resize::Squash,
@@ -186,23 +225,52 @@ impl Preprocessing {
         }
     }
 
-    /// Whether the pixels of a square get the same values.
-    pub(crate) fn has_values_of(&self, other: &Self) -> bool {
-        (self.channel_order, self.normalization) == (other.channel_order, other.normalization)
-    }
-
-    /// The same preprocessing with the pixels' values of another one.
-    pub fn with_values_of(self, kind: PreprocessingKind) -> Self {
-        let Self {
-            channel_order,
-            normalization,
-            ..
-        } = kind.at(self.size);
+    /// The same with the center crop after the shorter side is resized to this many pixels.
+    pub const fn shorter_side(self, pixels: u32) -> Self {
         Self {
-            channel_order,
-            normalization,
+            resize: Resize::ShorterSide(pixels),
             ..self
         }
+    }
+
+    /// The same with this interpolation.
+    pub const fn with(self, interpolation: Interpolation) -> Self {
+        Self {
+            interpolation,
+            ..self
+        }
+    }
+
+    /// The same for images of another size, of which the crop is the same part.
+    pub fn for_size(self, size: u32) -> Self {
+        let scaled =
+            |shorter: u32| (f64::from(shorter) * f64::from(size) / f64::from(self.size)).round() as u32;
+        let resize = match self.resize {
+            Resize::Squash => Resize::Squash,
+            Resize::ShorterSide(shorter) => Resize::ShorterSide(scaled(shorter)),
+        };
+        Self { size, resize, ..self }
+    }
+
+    /// The same resizing with the pixels' values of another one; `None` for a source whose networks have several.
+    pub fn with_values_of(&self, kind: PreprocessingKind) -> Option<Self> {
+        let values = match kind {
+            PreprocessingKind::Caffe => Self::caffe(self.size),
+            PreprocessingKind::CaffeRgb => Self::caffe_rgb(self.size),
+            PreprocessingKind::Torchvision => Self::torchvision(self.size),
+            PreprocessingKind::Symmetric => Self::symmetric(self.size),
+            PreprocessingKind::EfficientnetLite => Self::efficientnet_lite(self.size),
+            PreprocessingKind::Openai => Self::clip(self.size),
+            PreprocessingKind::TorchvisionV2
+            | PreprocessingKind::Timm
+            | PreprocessingKind::Keras
+            | PreprocessingKind::EfficientnetPytorch => return None,
+        };
+        Some(Self {
+            channel_order: values.channel_order,
+            normalization: values.normalization,
+            ..self.clone()
+        })
     }
 
     /// The same preprocessing with another crop mode than the network was trained with.
@@ -310,8 +378,9 @@ impl Preprocessing {
             return Cow::Borrowed(image);
         }
         Cow::Owned(match self.interpolation {
-            Interpolation::Nearest => imageops::resize(image, width, height, FilterType::Nearest),
-            Interpolation::Bilinear => resample::bilinear(image, (width, height)),
+            Interpolation::Nearest => resample::nearest(image, (width, height)),
+            Interpolation::Bilinear => resample::with_kernel(image, (width, height), resample::BILINEAR),
+            Interpolation::Bicubic => resample::with_kernel(image, (width, height), resample::BICUBIC),
         })
     }
 
@@ -471,14 +540,44 @@ mod tests {
             48, 27, 63, 91, 87, 112, 134, 183, 182, 54, 42, 63, 97, 102,
             73, 140, 198, 195, 60, 58, 140, 103, 118, 127, 146, 147, 112,
         ];
-        for (size, resize, expected) in [
-            (3, Resize::Squash, &downscaled[..]),
-            (9, Resize::Squash, &first_upscaled_rows),
-            (3, Resize::ShorterSide(4), &center_crop),
+        #[rustfmt::skip]
+        let bicubic = [
+            24, 11, 32, 92, 97, 111, 160, 163, 216, 32, 32, 94, 100, 116, 101, 168, 157, 163,
+            40, 54, 202, 108, 128, 150, 176, 86, 46,
+        ];
+        #[rustfmt::skip]
+        let bicubic_upscaled = [
+            0, 0, 0, 18, 3, 24, 43, 18, 58, 67, 43, 88, 90, 80, 124, 113, 127, 153,
+            137, 203, 180, 162, 179, 215, 181, 60, 246, 1, 3, 14, 19, 7, 21, 44, 22, 56,
+            68, 47, 95, 91, 84, 107, 114, 131, 144, 138, 207, 190, 163, 183, 223, 182, 64, 233,
+        ];
+        #[rustfmt::skip]
+        let nearest = [
+            30, 9, 40, 90, 81, 120, 150, 225, 200, 40, 35, 90, 100, 107, 10, 160, 251, 186,
+            50, 61, 204, 110, 133, 156, 170, 21, 44,
+        ];
+        #[rustfmt::skip]
+        let nearest_upscaled = [
+            0, 0, 0, 30, 9, 40, 30, 9, 40, 60, 36, 80, 90, 81, 120, 120, 144, 160,
+            150, 225, 200, 150, 225, 200, 180, 68, 240, 0, 0, 0, 30, 9, 40, 30, 9, 40,
+            60, 36, 80, 90, 81, 120, 120, 144, 160, 150, 225, 200, 150, 225, 200, 180, 68, 240,
+        ];
+        for (size, resize, interpolation, expected) in [
+            (3, Resize::Squash, Interpolation::Bilinear, &downscaled[..]),
+            (9, Resize::Squash, Interpolation::Bilinear, &first_upscaled_rows),
+            (3, Resize::ShorterSide(4), Interpolation::Bilinear, &center_crop),
+            (3, Resize::Squash, Interpolation::Bicubic, &bicubic),
+            (9, Resize::Squash, Interpolation::Bicubic, &bicubic_upscaled),
+            (3, Resize::Squash, Interpolation::Nearest, &nearest),
+            (9, Resize::Squash, Interpolation::Nearest, &nearest_upscaled),
         ] {
-            let found = pixels(&plain(size, resize), &sample());
+            let found = pixels(&plain(size, resize).with(interpolation), &sample());
             let expected: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
-            assert_eq!(found[..expected.len()], expected, "{size} {resize:?}");
+            assert_eq!(
+                found[..expected.len()],
+                expected,
+                "{size} {resize:?} {interpolation}"
+            );
         }
     }
 
@@ -543,12 +642,11 @@ mod tests {
     }
 
     #[test]
-    fn chosen_preprocessing_keeps_the_resizing() {
-        for kind in PreprocessingKind::iter() {
-            let chosen = Preprocessing::torchvision(224).with_values_of(kind);
-            assert_eq!(chosen.resize, Resize::ShorterSide(256));
-            assert_eq!(PreprocessingKind::of(&chosen), Some(kind));
-        }
+    fn values_of_another_preprocessing_keep_the_resizing() {
+        let chosen = |kind| Preprocessing::torchvision(224).with_values_of(kind);
+        let symmetric = chosen(PreprocessingKind::Symmetric).unwrap();
+        assert_eq!(symmetric, Preprocessing::symmetric(224).shorter_side(256));
+        assert_eq!(chosen(PreprocessingKind::Timm), None);
         assert_eq!("caffe_rgb".parse(), Ok(PreprocessingKind::CaffeRgb));
     }
 

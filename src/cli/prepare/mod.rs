@@ -16,6 +16,7 @@ use clap::Args;
 
 use super::exit_code::WithHint;
 use super::job::{Job, detach, run_job};
+use super::preprocessing::PreprocessingFlags;
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
 use super::train::SMALL_CNN_FOLLOWS;
@@ -39,7 +40,6 @@ use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::feature_file::{FeatureFile, FeatureFileError};
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::image_io;
-use crate::vision::preprocess::{CropMode, PreprocessingKind};
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
 use import::Import;
@@ -184,15 +184,8 @@ struct Features {
     /// Data type of the features on disk; f16 takes half the space
     #[arg(long, value_name = "DTYPE", value_parser = choices::named::<FeatureDtype>(), default_value = "f32")]
     dtype: FeatureDtype,
-    /// squash: resize the whole image, ignoring its aspect ratio; center: take the center crop [default: as the CNN was
-    /// trained]
-    #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>(), requires = "backbone")]
-    crop_mode: Option<CropMode>,
-    /// Values of the pixels that the CNN reads, for weights that were trained in another way than those of their names:
-    /// caffe (BGR minus the mean color), caffe_rgb, torchvision (mean and deviation), symmetric (-1 to 1) or
-    /// efficientnet_lite [default: by the weights]
-    #[arg(long, value_name = "NAME", value_parser = choices::named::<PreprocessingKind>(), requires = "backbone")]
-    preprocessing: Option<PreprocessingKind>,
+    #[command(flatten)]
+    preprocessing: PreprocessingFlags,
     /// Also store features of horizontally flipped training images, for augment.hflip_prob
     #[arg(long, requires = "backbone")]
     hflip: bool,
@@ -655,9 +648,7 @@ impl Features {
         let extractor =
             FeatureExtractor::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(Some(LoadedExtractor {
-            extractor: extractor
-                .with_preprocessing(self.preprocessing)
-                .with_crop_mode(self.crop_mode),
+            extractor: extractor.with_choice(self.preprocessing.choice())?,
             weights,
         }))
     }

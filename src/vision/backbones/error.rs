@@ -3,7 +3,9 @@
 use super::{BackboneKind, MapShape, file_contents};
 use crate::nn::device::DeviceError;
 use crate::suggest::hint;
+use crate::vision::preprocess::PreprocessingKind;
 use crate::vision::weights::{WeightFile, WeightsError, WeightsErrorKind};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -45,6 +47,12 @@ pub enum BackboneError {
         layer: String,
         layers: Vec<String>,
     },
+    #[error("no weights of {backbone} have the preprocessing {kind}: choose one of {}", listed(.known))]
+    NoSuchPreprocessing {
+        backbone: BackboneKind,
+        kind: PreprocessingKind,
+        known: BTreeSet<&'static str>,
+    },
     #[error(
         "layer {layer:?} of {backbone} is not after {after}, whose output is stored: \
          prepare the features of an earlier layer (--layer), or choose one of {}", .later.join(", ")
@@ -76,6 +84,10 @@ pub enum BackboneError {
     },
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+fn listed(names: &BTreeSet<&'static str>) -> String {
+    names.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 impl BackboneError {

@@ -1,9 +1,8 @@
 //! The search for a network's tensors in a file: which source's names they have, under which prefix, and whether they are
 //! all that is there.
 
-use super::architecture::{Architecture, LayerSpec};
+use super::architecture::{Architecture, LayerSpec, Recipe, Sign};
 use super::{BackboneError, BackboneKind, file_contents};
-use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::layout::{Kernel, Naming, conv_rows};
 use crate::vision::weights::state_dict::{Spelling, StateDict};
 use crate::vision::weights::{WeightFile, WeightsError};
@@ -19,19 +18,32 @@ pub(crate) enum WeightSource {
     Keras,
     /// `keras.applications`, with layers that Keras named itself, numbered from one.
     KerasNumbered,
+    /// `keras.applications` before the layers had their present names.
+    KerasOld,
     /// `torchvision.models`
     Torchvision,
+    /// `torchvision.models`, with names that it changes when it loads its files.
+    TorchvisionOld,
     /// timm (`pytorch-image-models`)
     Timm,
+    /// timm's ports of networks of TensorFlow, with the names of its own.
+    TimmTensorflow,
     /// `efficientnet_pytorch` and the packages derived from it.
     EfficientNetPytorch,
+    /// `clip` and `open_clip`
+    OpenAi,
 }
 
 impl WeightSource {
     pub(crate) fn naming(self) -> Naming {
         match self {
-            Self::Keras | Self::KerasNumbered => Naming::Keras,
-            Self::Torchvision | Self::Timm | Self::EfficientNetPytorch => Naming::Torch,
+            Self::Keras | Self::KerasNumbered | Self::KerasOld => Naming::Keras,
+            Self::Torchvision
+            | Self::TorchvisionOld
+            | Self::Timm
+            | Self::TimmTensorflow
+            | Self::EfficientNetPytorch
+            | Self::OpenAi => Naming::Torch,
         }
     }
 }
@@ -44,8 +56,6 @@ pub(crate) struct Published {
     pub(crate) children: &'static [&'static str],
     /// Tensors that files have besides the network's. One `*` stands for any text.
     pub(crate) unused: &'static [&'static str],
-    /// Weights under this source's names that were trained with another preprocessing.
-    pub(crate) trained_otherwise: &'static [TrainedOtherwise],
 }
 
 impl Published {
@@ -55,19 +65,8 @@ impl Published {
             source,
             children: &[],
             unused: &[],
-            trained_otherwise: &[],
         }
     }
-}
-
-/// Weights that are recognized by their first layer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TrainedOtherwise {
-    pub(crate) name: &'static str,
-    /// The Euclidean norm of the first kernel's values for each input channel.
-    pub(crate) channel_norms: [f32; 3],
-    /// For images of this size.
-    pub(crate) preprocessing: fn(u32) -> Preprocessing,
 }
 
 /// In the files of all sources: counters of batch normalization, and of programs that count operations.
@@ -277,23 +276,24 @@ impl<'f> Fit<'f> {
         })
     }
 
-    /// The preprocessing that the weights were trained with, and whose they are if that differs from the source's.
-    pub(super) fn preprocessing(&self) -> Result<(Preprocessing, Option<&'static str>), WeightsError> {
-        let usual = self.architecture.preprocessing.clone();
-        let known = self.published.trained_otherwise;
-        if known.is_empty() {
-            return Ok((usual, None));
-        }
-        let norms = self.channel_norms()?;
-        let is_near = |(found, known): (f32, f32)| (found / known - 1.0).abs() < 0.02;
-        let same = known
+    /// The preprocessing that the weights were trained with.
+    pub(super) fn recipe(&self) -> Result<&Recipe, WeightsError> {
+        let recipes = &self.architecture.recipes;
+        let path = self.tensors.file().path().to_string_lossy();
+        let norms = match recipes
             .iter()
-            .find(|known| norms.into_iter().zip(known.channel_norms).all(is_near));
-        let trained = same.map(|known| ((known.preprocessing)(usual.size), known.name));
-        Ok(match trained {
-            Some((preprocessing, name)) if preprocessing != usual => (preprocessing, Some(name)),
-            _ => (usual, None),
-        })
+            .any(|recipe| matches!(recipe.sign, Sign::FirstKernel(_)))
+        {
+            true => self.channel_norms()?,
+            false => [0.0; 3],
+        };
+        let is_near = |(found, known): (f32, f32)| (found / known - 1.0).abs() < 0.02;
+        let is_signed = |recipe: &&Recipe| match recipe.sign {
+            Sign::Names => false,
+            Sign::FirstKernel(known) => norms.into_iter().zip(known).all(is_near),
+            Sign::Path(part) => path.contains(part),
+        };
+        Ok(recipes.iter().find(is_signed).unwrap_or(&recipes[0]))
     }
 
     fn channel_norms(&self) -> Result<[f32; 3], WeightsError> {
@@ -307,8 +307,8 @@ impl<'f> Fit<'f> {
         }) = first.and_then(|stage| stage.layers.first())
         {
             let kernel = Kernel {
-                height: window.size,
-                width: window.size,
+                height: window.kernel.0,
+                width: window.kernel.1,
                 inputs: squares.len(),
                 outputs: *outputs,
             };

@@ -3,7 +3,7 @@
 use super::architecture::{Architecture, BatchNormNames, BiasOrNorm, LayerSpec, WeightNames, inputs};
 use super::fit::Fit;
 use super::{BackboneError, BackboneKind, MapShape};
-use crate::nn::{Activation, ConvGeometry, ConvLayer, ConvWeights, Convolution};
+use crate::nn::{Activation, AttentionPool, AveragePool, ConvGeometry, ConvLayer, ConvWeights, Convolution};
 use crate::vision::weights::layout::{BatchNorm, Kernel, Naming, conv_rows, depthwise_rows};
 use crate::vision::weights::state_dict::StateDict;
 use crate::vision::weights::{WeightsError, WeightsErrorKind};
@@ -122,9 +122,21 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn layers(&self, layers: &[LayerSpec], input: MapShape) -> Result<Vec<ConvLayer>, WeightsError> {
-        inputs(layers, input)
-            .map(|(layer, input)| self.layer(layer, input))
-            .collect()
+        let mut loaded = Vec::new();
+        for (layer, input) in inputs(layers, input) {
+            if let LayerSpec::LayerNorm {
+                weight,
+                bias,
+                epsilon,
+            } = layer
+            {
+                loaded.push(ConvLayer::LayerNorm { epsilon: *epsilon });
+                loaded.push(self.scale(weight, bias, input.channels)?);
+            } else {
+                loaded.push(self.layer(layer, input)?);
+            }
+        }
+        Ok(loaded)
     }
 
     fn layer(&self, layer: &LayerSpec, input: MapShape) -> Result<ConvLayer, WeightsError> {
@@ -136,23 +148,17 @@ impl Loader<'_> {
                 activation,
             } => {
                 let window = window.on_map(input);
-                let kernel = kernel(window, input.channels, *outputs);
-                let stored = self.kernel(&weights.kernel, &self.naming.conv_shape(kernel))?;
-                let rows = conv_rows(stored, self.naming, kernel);
-                ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+                ConvLayer::Convolution(self.full(weights, window, (input.channels, *outputs), *activation)?)
             }
             LayerSpec::Dense {
                 weights,
                 outputs,
                 activation,
             } => {
-                let window = LayerSpec::whole_map(input);
-                let kernel = kernel(window, input.channels, *outputs);
-                let stored = self.dense_kernel(&weights.kernel, kernel)?;
                 // PyTorch flattens `[channels, height, width]`, Keras `[height, width, channels]`: in both, the matrix is
                 // that of a convolution with the window of the whole map.
-                let rows = conv_rows(stored, self.naming, kernel);
-                ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+                let window = LayerSpec::whole_map(input);
+                ConvLayer::Convolution(self.full(weights, window, (input.channels, *outputs), *activation)?)
             }
             LayerSpec::Depthwise {
                 weights,
@@ -162,37 +168,109 @@ impl Loader<'_> {
                 let window = window.on_map(input);
                 let channels = input.channels;
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
-                let stored = self.kernel(&weights.kernel, &shape)?;
+                let stored = self.not_zero(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
                 ConvLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
+            LayerSpec::BatchNorm { names, activation } => {
+                let channels = input.channels;
+                let (mut kernel, mut bias) = (vec![1.0; channels], vec![0.0; channels]);
+                self.batch_norm(names, channels)?
+                    .fold_into(&mut kernel, &mut bias);
+                scaled(kernel, bias, *activation)
+            }
+            LayerSpec::LayerNorm { .. } => unreachable!("two layers"),
             LayerSpec::MaxPool(window) => ConvLayer::MaxPool(window.on_map(input)),
+            LayerSpec::AvgPool { window, divisor } => ConvLayer::AvgPool(AveragePool {
+                window: window.on_map(input),
+                divisor: *divisor,
+            }),
             LayerSpec::GlobalAvgPool => ConvLayer::GlobalAvgPool,
+            LayerSpec::AttentionPool {
+                heads,
+                positions,
+                projections,
+                outputs,
+            } => {
+                let channels = input.channels;
+                let project = |weights, outputs| {
+                    let channels = (channels, outputs);
+                    self.full(weights, ConvGeometry::POINTWISE, channels, Activation::None)
+                };
+                let [query, key, value, output] = &**projections;
+                let positions = self.tensors.get(positions, &[input.regions() + 1, channels])?;
+                ConvLayer::AttentionPool(AttentionPool {
+                    heads: *heads,
+                    positions: ConvWeights {
+                        kernel: positions,
+                        bias: vec![0.0; channels],
+                        convolution: POINTWISE,
+                    },
+                    query: project(query, channels)?,
+                    key: project(key, channels)?,
+                    value: project(value, channels)?,
+                    output: project(output, *outputs)?,
+                })
+            }
             LayerSpec::Activation(activation) => ConvLayer::Activation(*activation),
             LayerSpec::Residual { branch, shortcut } => ConvLayer::Residual {
                 branch: self.layers(branch, input)?,
                 shortcut: self.layers(shortcut, input)?,
             },
+            LayerSpec::Gate(layers) => ConvLayer::Gate(self.layers(layers, input)?),
+            LayerSpec::Concat(branches) => {
+                let branches = branches.iter().map(|branch| self.layers(branch, input));
+                ConvLayer::Concat(branches.collect::<Result<_, _>>()?)
+            }
         })
     }
 
-    /// The matrix of a dense layer. Some files have it in the shape of the convolution, with the same order of values.
-    fn dense_kernel(&self, name: &str, kernel: Kernel) -> Result<Vec<f32>, WeightsError> {
-        let as_convolution = self.naming.conv_shape(kernel);
-        if self.tensors.shape(name) == Some(&as_convolution[..]) {
-            return self.kernel(name, &as_convolution);
-        }
+    /// A convolution that reads all channels.
+    fn full(
+        &self,
+        weights: &WeightNames,
+        window: ConvGeometry,
+        (inputs, outputs): (usize, usize),
+        activation: Activation,
+    ) -> Result<ConvWeights, WeightsError> {
+        let kernel = kernel(window, inputs, outputs);
+        let rows = conv_rows(self.kernel(&weights.kernel, kernel)?, self.naming, kernel);
+        self.sums(weights, rows, outputs, window, activation)
+    }
+
+    /// A factor and a bias for each channel.
+    fn scale(&self, weight: &str, bias: &str, channels: usize) -> Result<ConvLayer, WeightsError> {
+        let get = |name| self.tensors.get(name, &[channels]);
+        Ok(scaled(get(weight)?, get(bias)?, Activation::None))
+    }
+
+    /// The kernel of a convolution. A dense layer's is often stored as a matrix, with the same order of values.
+    fn kernel(&self, name: &str, kernel: Kernel) -> Result<Vec<f32>, WeightsError> {
         let inputs = kernel.height * kernel.width * kernel.inputs;
-        self.kernel(name, &self.naming.dense_shape(inputs, kernel.outputs))
+        let as_matrix = self.naming.dense_shape(inputs, kernel.outputs);
+        if self.tensors.shape(name) == Some(&as_matrix[..]) {
+            return self.not_zero(name, &as_matrix);
+        }
+        self.not_zero(name, &self.naming.conv_shape(kernel))
     }
 
     /// The values of a kernel, which are not all zero.
-    fn kernel(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+    fn not_zero(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let values = self.tensors.get(name, shape)?;
         match values.iter().all(|&value| value == 0.0) {
             true => Err(self.tensors.invalid(name, "holds only zeros".to_owned())),
             false => Ok(values),
         }
+    }
+
+    /// One number for each channel, in whatever shape it is stored.
+    fn channels(&self, name: &str, channels: usize) -> Result<Vec<f32>, WeightsError> {
+        let flat = [channels];
+        let shape = self
+            .tensors
+            .shape(name)
+            .filter(|shape| shape.iter().product::<usize>() == channels);
+        self.tensors.get(name, shape.unwrap_or(&flat))
     }
 
     fn sums(
@@ -210,6 +288,23 @@ impl Loader<'_> {
                 self.batch_norm(names, outputs)?.fold_into(&mut rows, &mut bias);
                 bias
             }
+            BiasOrNorm::BiasAndNorm(name, names) => {
+                let mut bias = self.tensors.get(name, &[outputs])?;
+                self.batch_norm(names, outputs)?.fold_into(&mut rows, &mut bias);
+                bias
+            }
+            BiasOrNorm::Scaled { bias, factor } => {
+                let (mut bias, factors) = (
+                    self.tensors.get(bias, &[outputs])?,
+                    self.channels(factor, outputs)?,
+                );
+                for row in rows.chunks_exact_mut(outputs).chain([&mut bias[..]]) {
+                    row.iter_mut()
+                        .zip(&factors)
+                        .for_each(|(value, factor)| *value *= factor);
+                }
+                bias
+            }
             BiasOrNorm::None => vec![0.0; outputs],
         };
         Ok(ConvWeights {
@@ -220,20 +315,40 @@ impl Loader<'_> {
     }
 
     fn batch_norm(&self, names: &BatchNormNames, channels: usize) -> Result<BatchNorm, WeightsError> {
-        let get = |name| self.tensors.get(name, &[channels]);
+        let get = |name: &String| self.tensors.get(name, &[channels]);
         let variance = get(&names.variance)?;
         if let Some(value) = variance.iter().find(|value| **value < 0.0) {
             let why = format!("holds {value}, and a variance is not negative");
             return Err(self.tensors.invalid(&names.variance, why));
         }
         Ok(BatchNorm {
-            gamma: get(&names.gamma)?,
+            gamma: names
+                .gamma
+                .as_ref()
+                .map_or_else(|| Ok(vec![1.0; channels]), get)?,
             beta: get(&names.beta)?,
             mean: get(&names.mean)?,
             variance,
             epsilon: names.epsilon,
         })
     }
+}
+
+const POINTWISE: Convolution = Convolution {
+    window: ConvGeometry::POINTWISE,
+    activation: Activation::None,
+};
+
+/// A factor and a bias for each channel, as a depthwise convolution of single pixels.
+fn scaled(kernel: Vec<f32>, bias: Vec<f32>, activation: Activation) -> ConvLayer {
+    ConvLayer::Depthwise(ConvWeights {
+        kernel,
+        bias,
+        convolution: Convolution {
+            activation,
+            ..POINTWISE
+        },
+    })
 }
 
 fn kernel(window: ConvGeometry, inputs: usize, outputs: usize) -> Kernel {

@@ -4,12 +4,14 @@
 //! Preprocessing: 224 x 224, torchvision's mean and deviation. Names are torchvision's or timm's; Keras' weights
 //! differ in padding and preprocessing too and are not read.
 
-use super::architecture::{Architecture, SquareWindow};
+use super::architecture::{Architecture, Recipe, WeightNames, WindowSpec};
 use super::fit::{Published, WeightSource};
 use super::inverted_residual::{
-    BlockWeights, InvertedResidual, MobileNet, OuterNames, Row, TIMM, normalized, row,
+    BlockWeights, InvertedResidual, MobileNet, OuterWeights, Row, TIMM, add_classifier, blocks, normalized,
+    row, timm_outer_weights,
 };
-use crate::vision::preprocess::Preprocessing;
+use crate::nn::Activation;
+use crate::vision::preprocess::{Interpolation, Preprocessing, PreprocessingKind};
 
 /// Table 2.
 const ROWS: [Row; 7] = [
@@ -34,36 +36,64 @@ pub(super) const SOURCES: &[Published] = &[
 /// PyTorch's.
 const EPSILON: f32 = 1e-5;
 
+const SIZE: u32 = 224;
+
+/// Channels of the first and of the last convolution.
+const STEM: usize = 32;
+const HEAD: usize = 1280;
+
 pub(super) fn architecture(source: WeightSource) -> Architecture {
-    let network = MobileNet {
-        preprocessing: Preprocessing::torchvision(224),
-        rows: ROWS.to_vec(),
-        window: SquareWindow::symmetric,
-        epsilon: EPSILON,
-        stem: "features.0",
-        blocks: ("features.", 1),
-        names: OuterNames {
-            stem: ("features.0.0", "features.0.1"),
-            head: ("features.18.0", "features.18.1"),
-            classifier: "classifier.1",
-        },
-        block_weights: torchvision_weights,
+    let usual = Preprocessing::torchvision(SIZE);
+    let is_timm = source == WeightSource::Timm;
+    let recipes = if is_timm {
+        vec![Recipe::of(
+            PreprocessingKind::Timm,
+            usual.with(Interpolation::Bicubic),
+        )]
+    } else {
+        let second = Recipe::of(PreprocessingKind::TorchvisionV2, usual.clone().shorter_side(232));
+        vec![
+            Recipe::of(PreprocessingKind::Torchvision, usual),
+            second.at("mobilenet_v2-7ebf99e0"),
+        ]
     };
-    network.architecture(source)
+    let network = MobileNet {
+        recipes,
+        blocks: blocks(&ROWS, STEM, Activation::Relu6),
+        window: WindowSpec::symmetric,
+        activation: Activation::Relu6,
+        head: HEAD,
+        stem: "features.0",
+        stages: ("features.", 1),
+    };
+    let mut architecture = if is_timm {
+        network.architecture(timm_outer_weights(EPSILON), |block, _| {
+            block.timm_weights(EPSILON)
+        })
+    } else {
+        network.architecture(torchvision_outer_weights(), torchvision_weights)
+    };
+    let classifier = if is_timm { "classifier" } else { "classifier.1" };
+    add_classifier(&mut architecture, WeightNames::biased(source, classifier));
+    architecture
 }
 
-/// torchvision numbers the layers of a block, so the numbers depend on whether there is an expansion.
-fn torchvision_weights(block: InvertedResidual, number: usize) -> BlockWeights {
+fn torchvision_outer_weights() -> OuterWeights {
+    let weights = |number: usize| normalized(&format!("features.{number}"), "0", "1", EPSILON);
+    OuterWeights {
+        stem: weights(0),
+        head: weights(18),
+    }
+}
+
+/// torchvision numbers the layers of a block, so the numbers depend on whether there is an expansion. The projection is not
+/// in a module of its own.
+fn torchvision_weights(block: &InvertedResidual, number: usize) -> BlockWeights {
     let prefix = format!("features.{number}.conv");
-    let weights = |layer, norm| normalized(&prefix, layer, norm, EPSILON);
-    let (depthwise, project) = if block.expands() {
-        (weights("1.0", "1.1"), weights("2", "3"))
-    } else {
-        (weights("0.0", "0.1"), weights("1", "2"))
-    };
+    let projection = 1 + usize::from(block.expands());
+    let (layer, norm) = (projection.to_string(), (projection + 1).to_string());
     BlockWeights {
-        expand: weights("0.0", "0.1"),
-        depthwise,
-        project,
+        project: normalized(&prefix, &layer, &norm, EPSILON),
+        ..block.torchvision_weights(&prefix, EPSILON)
     }
 }

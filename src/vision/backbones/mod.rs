@@ -4,18 +4,25 @@
 //! running are the same for all. To add a network, write its architecture and add a row to [`BackboneKind`].
 
 mod architecture;
+mod clip_resnet;
+mod convnext;
+mod densenet;
+mod efficientnet;
 mod efficientnet_lite;
 mod error;
 mod feature_kind;
 mod file_contents;
 pub mod fine_tuned_layers;
 mod fit;
+mod inception_v3;
 mod inverted_residual;
 mod load;
 mod mobilenet_v2;
+mod mobilenet_v3;
+mod resnet;
 pub mod small_cnn;
 mod untrained;
-mod vgg16;
+mod vgg;
 mod xception;
 
 pub use error::BackboneError;
@@ -23,13 +30,14 @@ pub use feature_kind::FeatureKind;
 
 use crate::nn::{Backend, ConvLayer, Images, Regions};
 use crate::suggest::{Named, UnknownName, unknown_name};
-use crate::vision::preprocess::Preprocessing;
+use crate::vision::preprocess::{Preprocessing, PreprocessingKind};
 use crate::vision::weights::WeightFile;
-use architecture::Architecture;
+use architecture::{Architecture, Recipe};
 use dfdx::prelude::HasShape;
 use fit::{Fit, Published, WeightSource};
 use load::ChosenLayers;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The published networks, in the order in which help texts list them.
@@ -40,12 +48,76 @@ use std::fmt;
 pub enum BackboneKind {
     /// Simonyan & Zisserman 2014, configuration D.
     Vgg16,
+    /// Configuration D with batch normalization.
+    Vgg16Bn,
+    /// Configuration E.
+    Vgg19,
+    /// He et al. 2015, 50 layers.
+    #[serde(rename = "resnet50")]
+    #[strum(to_string = "resnet50")]
+    ResNet50,
+    /// 101 layers.
+    #[serde(rename = "resnet101")]
+    #[strum(to_string = "resnet101")]
+    ResNet101,
+    /// 152 layers.
+    #[serde(rename = "resnet152")]
+    #[strum(to_string = "resnet152")]
+    ResNet152,
+    /// Huang et al. 2016, 121 layers.
+    #[serde(rename = "densenet121")]
+    #[strum(to_string = "densenet121")]
+    DenseNet121,
+    /// 201 layers.
+    #[serde(rename = "densenet201")]
+    #[strum(to_string = "densenet201")]
+    DenseNet201,
+    /// Szegedy et al. 2015.
+    #[serde(rename = "inception_v3")]
+    #[strum(to_string = "inception_v3")]
+    InceptionV3,
     /// Chollet 2017.
     Xception,
     /// Sandler et al. 2018, width 1.0.
     #[serde(rename = "mobilenet_v2")]
     #[strum(to_string = "mobilenet_v2")]
     MobileNetV2,
+    /// Howard et al. 2019, large.
+    #[serde(rename = "mobilenet_v3_large")]
+    #[strum(to_string = "mobilenet_v3_large")]
+    MobileNetV3Large,
+    /// Tan & Le 2019, 224 pixels.
+    #[serde(rename = "efficientnet_b0")]
+    #[strum(to_string = "efficientnet_b0")]
+    EfficientNetB0,
+    /// Wider, deeper and for larger images than B0.
+    #[serde(rename = "efficientnet_b1")]
+    #[strum(to_string = "efficientnet_b1")]
+    EfficientNetB1,
+    /// Wider, deeper and for larger images than B1.
+    #[serde(rename = "efficientnet_b2")]
+    #[strum(to_string = "efficientnet_b2")]
+    EfficientNetB2,
+    /// Wider, deeper and for larger images than B2.
+    #[serde(rename = "efficientnet_b3")]
+    #[strum(to_string = "efficientnet_b3")]
+    EfficientNetB3,
+    /// The same with TensorFlow's padding, as timm's `tf_efficientnet_b0`.
+    #[serde(rename = "tf_efficientnet_b0")]
+    #[strum(to_string = "tf_efficientnet_b0")]
+    TfEfficientNetB0,
+    /// Wider, deeper and for larger images than B0.
+    #[serde(rename = "tf_efficientnet_b1")]
+    #[strum(to_string = "tf_efficientnet_b1")]
+    TfEfficientNetB1,
+    /// Wider, deeper and for larger images than B1.
+    #[serde(rename = "tf_efficientnet_b2")]
+    #[strum(to_string = "tf_efficientnet_b2")]
+    TfEfficientNetB2,
+    /// Wider, deeper and for larger images than B2.
+    #[serde(rename = "tf_efficientnet_b3")]
+    #[strum(to_string = "tf_efficientnet_b3")]
+    TfEfficientNetB3,
     /// Tan & Le 2019 without squeeze and excitation, 224 pixels.
     #[serde(rename = "efficientnet_lite0")]
     #[strum(to_string = "efficientnet_lite0")]
@@ -58,6 +130,14 @@ pub enum BackboneKind {
     #[serde(rename = "efficientnet_lite2")]
     #[strum(to_string = "efficientnet_lite2")]
     EfficientNetLite2,
+    /// Liu et al. 2022.
+    #[serde(rename = "convnext_tiny")]
+    #[strum(to_string = "convnext_tiny")]
+    ConvNextTiny,
+    /// Radford et al. 2021, the image encoder of 50 layers.
+    #[serde(rename = "clip_resnet50")]
+    #[strum(to_string = "clip_resnet50")]
+    ClipResNet50,
 }
 
 impl Named for BackboneKind {
@@ -110,26 +190,87 @@ impl BackboneKind {
         })
     }
 
+    /// The chosen preprocessing, for images of the same size as the `present` one: that of this source of the network's
+    /// weights, or else the same resizing with other values of pixels.
+    ///
+    /// # Errors
+    /// [`BackboneError::NoSuchPreprocessing`] lists the sources.
+    pub fn preprocessing(
+        self,
+        kind: PreprocessingKind,
+        present: &Preprocessing,
+    ) -> Result<Preprocessing, BackboneError> {
+        let architectures = self
+            .sources()
+            .iter()
+            .map(|published| self.architecture(published.source));
+        let recipes: Vec<Recipe> = architectures
+            .flat_map(|architecture| architecture.recipes)
+            .collect();
+        if let Some(recipe) = recipes.iter().find(|recipe| recipe.kind == kind) {
+            return Ok(recipe.preprocessing.clone().for_size(present.size));
+        }
+        present
+            .with_values_of(kind)
+            .ok_or_else(|| BackboneError::NoSuchPreprocessing {
+                backbone: self,
+                kind,
+                known: BTreeSet::from_iter(recipes.iter().map(|recipe| recipe.kind.into())),
+            })
+    }
+
     fn architecture(self, source: WeightSource) -> Architecture {
+        let of_b = |variant: usize| efficientnet::architecture(source, &efficientnet::VARIANTS[variant]);
+        let of_lite = |variant| efficientnet_lite::architecture(source, efficientnet_lite::VARIANTS[variant]);
         match self {
-            Self::Vgg16 => vgg16::architecture(source),
+            Self::Vgg16 => vgg::architecture(source, &vgg::VGG16),
+            Self::Vgg16Bn => vgg::architecture(source, &vgg::VGG16_BN),
+            Self::Vgg19 => vgg::architecture(source, &vgg::VGG19),
+            Self::ResNet50 => resnet::architecture(source, &resnet::RESNET50),
+            Self::ResNet101 => resnet::architecture(source, &resnet::RESNET101),
+            Self::ResNet152 => resnet::architecture(source, &resnet::RESNET152),
+            Self::DenseNet121 => densenet::architecture(source, densenet::DENSENET121),
+            Self::DenseNet201 => densenet::architecture(source, densenet::DENSENET201),
+            Self::InceptionV3 => inception_v3::architecture(source),
             Self::Xception => xception::architecture(source),
             Self::MobileNetV2 => mobilenet_v2::architecture(source),
-            Self::EfficientNetLite0 => efficientnet_lite::architecture(source, efficientnet_lite::LITE0),
-            Self::EfficientNetLite1 => efficientnet_lite::architecture(source, efficientnet_lite::LITE1),
-            Self::EfficientNetLite2 => efficientnet_lite::architecture(source, efficientnet_lite::LITE2),
+            Self::MobileNetV3Large => mobilenet_v3::architecture(source),
+            Self::EfficientNetB0 | Self::TfEfficientNetB0 => of_b(0),
+            Self::EfficientNetB1 | Self::TfEfficientNetB1 => of_b(1),
+            Self::EfficientNetB2 | Self::TfEfficientNetB2 => of_b(2),
+            Self::EfficientNetB3 | Self::TfEfficientNetB3 => of_b(3),
+            Self::EfficientNetLite0 => of_lite(0),
+            Self::EfficientNetLite1 => of_lite(1),
+            Self::EfficientNetLite2 => of_lite(2),
+            Self::ConvNextTiny => convnext::architecture(source),
+            Self::ClipResNet50 => clip_resnet::architecture(source),
         }
     }
 
     /// The supported sources, the most common one first.
     fn sources(self) -> &'static [Published] {
         match self {
-            Self::Vgg16 => vgg16::SOURCES,
+            Self::Vgg16 => vgg::SOURCES_OF_16,
+            Self::Vgg16Bn => vgg::SOURCES_OF_BN,
+            Self::Vgg19 => vgg::SOURCES,
+            Self::ResNet50 | Self::ResNet101 | Self::ResNet152 => resnet::SOURCES,
+            Self::DenseNet121 | Self::DenseNet201 => densenet::SOURCES,
+            Self::InceptionV3 => inception_v3::SOURCES,
             Self::Xception => xception::SOURCES,
             Self::MobileNetV2 => mobilenet_v2::SOURCES,
+            Self::MobileNetV3Large => mobilenet_v3::SOURCES,
+            Self::EfficientNetB0 | Self::EfficientNetB1 | Self::EfficientNetB2 | Self::EfficientNetB3 => {
+                efficientnet::SOURCES
+            }
+            Self::TfEfficientNetB0
+            | Self::TfEfficientNetB1
+            | Self::TfEfficientNetB2
+            | Self::TfEfficientNetB3 => efficientnet::TF_SOURCES,
             Self::EfficientNetLite0 | Self::EfficientNetLite1 | Self::EfficientNetLite2 => {
                 efficientnet_lite::SOURCES
             }
+            Self::ConvNextTiny => convnext::SOURCES,
+            Self::ClipResNet50 => clip_resnet::SOURCES,
         }
     }
 }
@@ -198,13 +339,16 @@ pub struct LayerRange {
     pub layers: Vec<ConvLayer>,
 }
 
-fn notes(fit: &Fit<'_>, stages: usize, trained: Option<&str>) -> impl Iterator<Item = String> {
+fn notes(fit: &Fit<'_>, stages: usize, recipe: &Recipe) -> impl Iterator<Item = String> {
     let path = fit.tensors.file().path().display();
-    let trained =
-        trained.map(|weights| format!("these are the weights of {weights}: preprocessing as for those"));
+    let usual = &fit.architecture.recipes[0];
+    let other = (recipe != usual).then(|| {
+        let (kind, usual) = (recipe.kind, usual.kind);
+        format!("preprocessing as for weights of {kind}; --preprocessing {usual} changes it")
+    });
     let untrained = untrained::warning(&fit.architecture, stages, &fit.tensors);
     let untrained = untrained.map(|warning| format!("warning: {path}: {warning}"));
-    let notes = [fit.choice(), fit.unused(), trained];
+    let notes = [fit.choice(), fit.unused(), other];
     let notes = notes.into_iter().flatten();
     notes.map(move |note| format!("{path}: {note}")).chain(untrained)
 }
@@ -241,7 +385,7 @@ impl<D: Backend> Backbone<D> {
             skipped,
         } = load::chosen_layers(kind, &fit, layer)?;
         let skipped = skipped.map(|error| format!("{error} (took {})", architecture.stages[stage].name));
-        let (preprocessing, trained) = fit.preprocessing().map_err(of_file)?;
+        let recipe = fit.recipe().map_err(of_file)?;
         let network = device.inference_conv_net(layers).map_err(BackboneError::device)?;
         Ok(Self {
             kind,
@@ -251,8 +395,8 @@ impl<D: Backend> Backbone<D> {
                 shape: architecture.shapes().nth(stage).unwrap_or(architecture.input()),
             },
             multiply_adds: architecture.multiply_adds(stage + 1),
-            preprocessing,
-            notes: notes(&fit, stage + 1, trained).chain(skipped).collect(),
+            preprocessing: recipe.preprocessing.clone(),
+            notes: notes(&fit, stage + 1, recipe).chain(skipped).collect(),
             network,
         })
     }
@@ -309,5 +453,7 @@ impl<D: Backend> Backbone<D> {
     }
 }
 
+#[cfg(test)]
+mod generated;
 #[cfg(test)]
 mod tests;

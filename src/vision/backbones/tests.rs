@@ -1,10 +1,10 @@
 //! Tests of the backbones' published shapes and costs, and of errors for wrong files.
 
-use super::architecture::{LayerSpec, SquareWindow, WeightNames};
+use super::architecture::{LayerSpec, WeightNames, WindowSpec};
 use super::fit::WeightSource;
 use super::*;
 use crate::nn::{Activation, InferenceKernel};
-use crate::vision::preprocess::ChannelOrder;
+use crate::vision::preprocess::{ChannelOrder, Interpolation, Resize};
 use crate::vision::weights::WeightsErrorKind;
 use crate::vision::weights::layout::Kernel;
 use crate::vision::weights::layout::testing::layouts;
@@ -15,6 +15,12 @@ use safetensors::tensor::TensorView;
 use strum::IntoEnumIterator;
 
 fn write(tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), serialized(tensors)).unwrap();
+    WeightFile::open(file.path()).unwrap()
+}
+
+fn serialized(tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
@@ -23,9 +29,7 @@ fn write(tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
         (*name, view)
     });
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
-    WeightFile::open(file.path()).unwrap()
+    safetensors::serialize(views, None).unwrap()
 }
 
 /// A file with these names.
@@ -88,6 +92,50 @@ fn layers_have_the_published_shapes() {
         ),
         (BackboneKind::EfficientNetLite1, &[("features", "8x8x1280")]),
         (
+            BackboneKind::ResNet152,
+            &[
+                ("maxpool", "56x56x64"),
+                ("layer3.35", "14x14x1024"),
+                ("layer4.2", "7x7x2048"),
+            ],
+        ),
+        (
+            BackboneKind::DenseNet201,
+            &[
+                ("denseblock1.denselayer6", "56x56x256"),
+                ("transition3", "7x7x896"),
+                ("features", "7x7x1920"),
+            ],
+        ),
+        (
+            BackboneKind::InceptionV3,
+            &[
+                ("mixed2", "35x35x288"),
+                ("mixed7", "17x17x768"),
+                ("mixed10", "8x8x2048"),
+            ],
+        ),
+        (
+            BackboneKind::MobileNetV3Large,
+            &[("blocks.14", "7x7x160"), ("hidden", "1280")],
+        ),
+        (
+            BackboneKind::EfficientNetB3,
+            &[("stem", "150x150x40"), ("features", "10x10x1536")],
+        ),
+        (
+            BackboneKind::ConvNextTiny,
+            &[("downsample.1", "28x28x192"), ("stages.3.2", "7x7x768")],
+        ),
+        (
+            BackboneKind::ClipResNet50,
+            &[
+                ("avgpool", "56x56x64"),
+                ("layer4.2", "7x7x2048"),
+                ("attnpool", "1024"),
+            ],
+        ),
+        (
             BackboneKind::EfficientNetLite2,
             &[
                 ("stem", "130x130x32"),
@@ -134,6 +182,32 @@ fn architectures_name_every_published_tensor() {
             WeightSource::Torchvision,
             32,
             &["features.28.weight", "classifier.6.bias"],
+        ),
+        (
+            BackboneKind::ResNet101,
+            WeightSource::Keras,
+            626,
+            &["conv4_block23_3_bn/gamma", "conv2_block1_0_conv/bias"],
+        ),
+        (
+            BackboneKind::DenseNet121,
+            WeightSource::TorchvisionOld,
+            606,
+            &[
+                "features.denseblock4.denselayer16.norm.2.running_var",
+                "features.transition3.conv.weight",
+            ],
+        ),
+        (
+            BackboneKind::DenseNet121,
+            WeightSource::KerasOld,
+            606,
+            &[
+                "conv1/conv/kernel",
+                "conv1/bn/moving_mean",
+                "pool2_conv/kernel",
+                "fc1000/bias",
+            ],
         ),
         (
             BackboneKind::MobileNetV2,
@@ -205,6 +279,21 @@ fn tensors_have_the_published_numbers_of_values() {
         (BackboneKind::MobileNetV2, 3.5),
         (BackboneKind::Xception, 22.9),
         (BackboneKind::EfficientNetLite0, 4.7),
+        (BackboneKind::Vgg16Bn, 138.4),
+        (BackboneKind::Vgg19, 143.7),
+        (BackboneKind::ResNet50, 25.6),
+        (BackboneKind::ResNet101, 44.5),
+        (BackboneKind::ResNet152, 60.2),
+        (BackboneKind::DenseNet121, 8.0),
+        (BackboneKind::DenseNet201, 20.0),
+        (BackboneKind::InceptionV3, 23.8),
+        (BackboneKind::MobileNetV3Large, 5.5),
+        (BackboneKind::EfficientNetB0, 5.3),
+        (BackboneKind::EfficientNetB1, 7.8),
+        (BackboneKind::EfficientNetB2, 9.1),
+        (BackboneKind::EfficientNetB3, 12.2),
+        (BackboneKind::ConvNextTiny, 28.6),
+        (BackboneKind::ClipResNet50, 38.3),
     ] {
         let architecture = kind.architecture(kind.sources()[0].source);
         let tensors = architecture.tensors(usize::MAX);
@@ -500,14 +589,78 @@ fn weights_of_caffe_under_names_of_torchvision_have_their_own_preprocessing() {
         ([6.0, 5.0, 4.0], ChannelOrder::Rgb, 0.485),
     ] {
         let file = vgg16_with(norms);
-        let (preprocessing, whose) = Fit::of(BackboneKind::Vgg16, &file)
-            .unwrap()
-            .preprocessing()
-            .unwrap();
-        assert_eq!(preprocessing.channel_order, order, "{norms:?}");
-        assert_eq!(preprocessing.normalization.mean[0], mean, "{norms:?}");
-        assert_eq!(whose.is_some(), mean > 1.0, "{norms:?}");
+        let fit = Fit::of(BackboneKind::Vgg16, &file).unwrap();
+        let recipe = fit.recipe().unwrap();
+        assert_eq!(recipe.preprocessing.channel_order, order, "{norms:?}");
+        assert_eq!(recipe.preprocessing.normalization.mean[0], mean, "{norms:?}");
+        assert_eq!(
+            notes(&fit, 0, recipe)
+                .filter(|note| note.contains("preprocessing"))
+                .count(),
+            usize::from(mean > 1.0),
+            "{norms:?}"
+        );
     }
+}
+
+/// Weights with the names of others are recognized by the path that they are published under.
+#[test]
+fn preprocessing_of_resnets_follows_the_path_of_the_file() {
+    let kind = BackboneKind::ResNet50;
+    let architecture = kind.architecture(WeightSource::Torchvision);
+    let folder = tempfile::tempdir().unwrap();
+    let tensors: Vec<_> = (names(&architecture).into_iter())
+        .map(|name| (name, vec![1], vec![0.0]))
+        .collect();
+    let recipe = |path: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, serialized(&tensors)).unwrap();
+        let file = WeightFile::open(path).unwrap();
+        let fit = Fit::of(kind, &file).unwrap();
+        let recipe = fit.recipe().unwrap();
+        (
+            recipe.kind,
+            recipe.preprocessing.resize,
+            notes(&fit, 0, recipe)
+                .filter(|note| note.contains("preprocessing"))
+                .count(),
+        )
+    };
+    let first = (PreprocessingKind::Torchvision, Resize::ShorterSide(256), 0);
+    assert_eq!(recipe("resnet50-0676ba61.pth"), first);
+    assert_eq!(recipe("weights.safetensors"), first);
+    let second = (PreprocessingKind::TorchvisionV2, Resize::ShorterSide(232), 1);
+    assert_eq!(recipe("resnet50-11ad3fa6.pth"), second);
+    let timm = (PreprocessingKind::Timm, Resize::ShorterSide(235), 1);
+    assert_eq!(
+        recipe("models--timm--resnet50.a1_in1k/snapshots/1/model.safetensors"),
+        timm
+    );
+}
+
+#[test]
+fn preprocessing_of_another_source_keeps_the_size_of_the_network() {
+    let of = |kind: BackboneKind, name, size| kind.preprocessing(name, &Preprocessing::torchvision(size));
+    let timm = of(BackboneKind::EfficientNetB2, PreprocessingKind::Timm, 288).unwrap();
+    assert_eq!((timm.size, timm.resize), (288, Resize::ShorterSide(329)));
+    let keras = of(BackboneKind::ResNet50, PreprocessingKind::Keras, 224).unwrap();
+    assert_eq!(
+        (keras.interpolation, keras.resize),
+        (Interpolation::Nearest, Resize::Squash)
+    );
+    let symmetric = of(BackboneKind::ResNet50, PreprocessingKind::Symmetric, 224).unwrap();
+    assert_eq!(symmetric, Preprocessing::symmetric(224).shorter_side(256));
+    let error = of(
+        BackboneKind::ResNet50,
+        PreprocessingKind::EfficientnetPytorch,
+        224,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no weights of resnet50 have the preprocessing efficientnet_pytorch: choose one of keras, timm, torchvision, torchvision_v2"
+    );
 }
 
 #[test]
@@ -517,10 +670,12 @@ fn backbone_names_round_trip() {
         assert_eq!(json, format!("\"{kind}\""));
         assert_eq!(kind.name().parse(), Ok(kind));
     }
-    assert_eq!(
-        "vgg19".parse::<BackboneKind>().unwrap_err().to_string(),
-        "unknown backbone \"vgg19\" (nearest: \"vgg16\"): choose one of vgg16, xception, mobilenet_v2, \
-         efficientnet_lite0, efficientnet_lite1, efficientnet_lite2"
+    let error = "vgg18".parse::<BackboneKind>().unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "unknown backbone \"vgg18\" (nearest: \"vgg16\"): choose one of vgg16, vgg16_bn, vgg19,"
+        ),
+        "{error}"
     );
     assert_eq!("grid".parse(), Ok(FeatureKind::Grid));
 }
@@ -593,9 +748,10 @@ fn weights_of_another_network_are_rejected_by_their_first_tensor() {
 
 /// A small network with a convolution and a dense layer.
 fn miniature(source: WeightSource) -> Architecture {
-    let mut architecture = Architecture::new(Preprocessing::symmetric(5), &["dense"]);
+    let recipe = Recipe::of(PreprocessingKind::Torchvision, Preprocessing::symmetric(5));
+    let mut architecture = Architecture::new([recipe], &["dense"]);
     let weights = WeightNames::biased(source, "convolution");
-    let window = SquareWindow::symmetric(3, 2);
+    let window = WindowSpec::symmetric(3, 2);
     let convolution = LayerSpec::convolution(weights, window, 4, Activation::Relu);
     architecture.stage("convolution", [convolution]);
     let dense = LayerSpec::dense(WeightNames::biased(source, "dense"), 2, Activation::None);

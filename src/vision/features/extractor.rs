@@ -6,8 +6,9 @@ use crate::nn::{Backend, Images};
 use crate::suggest::{Named, UnknownName};
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{Backbone, BackboneError, BackboneKind, FeatureKind, LayerRange, MapShape};
-use crate::vision::preprocess::{CropMode, Preprocessing, PreprocessingKind, Resize};
+use crate::vision::preprocess::{Preprocessing, PreprocessingChoice};
 use crate::vision::weights::WeightFile;
+use std::fmt;
 use std::path::PathBuf;
 
 /// A frozen encoder: from pixels to features.
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 pub struct FeatureExtractor<D: Backend> {
     backbone: Backbone<D>,
     preprocessing: Preprocessing,
+    /// What a user changed of the network's preprocessing, each after a hyphen.
+    changes: String,
     kind: FeatureKind,
     /// BLAKE3 of the file of weights.
     weights: String,
@@ -79,6 +82,7 @@ impl<D: Backend> FeatureExtractor<D> {
             weights: file.hash(),
             device: device.clone(),
             preprocessing: backbone.preprocessing().clone(),
+            changes: String::new(),
             backbone,
         })
     }
@@ -95,20 +99,35 @@ impl<D: Backend> FeatureExtractor<D> {
         other
     }
 
-    /// The same with the pixels' values of this preprocessing; with `None`, those that the network was trained with.
-    pub fn with_preprocessing(mut self, kind: Option<PreprocessingKind>) -> Self {
+    /// The same with a user's choices in place of the preprocessing that the network was trained with.
+    ///
+    /// # Errors
+    /// If no weights of the network have the chosen preprocessing.
+    pub fn with_choice(mut self, choice: PreprocessingChoice) -> Result<Self, BackboneError> {
+        let PreprocessingChoice {
+            kind,
+            crop_mode,
+            interpolation,
+        } = choice;
         if let Some(kind) = kind {
-            self.preprocessing = self.preprocessing.with_values_of(kind);
+            let preprocessing = self.backbone.kind().preprocessing(kind, &self.preprocessing)?;
+            self.change(&kind, preprocessing);
         }
-        self
+        if let Some(mode) = crop_mode {
+            self.change(&mode, self.preprocessing.clone().with_crop_mode(mode));
+        }
+        if let Some(interpolation) = interpolation {
+            self.change(&interpolation, self.preprocessing.clone().with(interpolation));
+        }
+        Ok(self)
     }
 
-    /// The same with this crop mode; with `None`, the one that the network was trained with.
-    pub fn with_crop_mode(mut self, mode: Option<CropMode>) -> Self {
-        if let Some(mode) = mode {
-            self.preprocessing = self.preprocessing.with_crop_mode(mode);
+    /// What does not change anything has no place in the store's name.
+    fn change(&mut self, name: &dyn fmt::Display, preprocessing: Preprocessing) {
+        if preprocessing != self.preprocessing {
+            self.changes = format!("{}-{name}", self.changes);
+            self.preprocessing = preprocessing;
         }
-        self
     }
 
     /// Extracts the features of new images in the same way as those of a store.
@@ -124,10 +143,11 @@ impl<D: Backend> FeatureExtractor<D> {
         };
         let mut extractor = Self::load(kind, file, Some(&spec.layer), features, device)?;
         if let Some(stored) = &spec.preprocessing {
-            if let Some(kind) = PreprocessingKind::of(stored) {
-                extractor = extractor.with_preprocessing(Some(kind));
-            }
-            extractor.preprocessing.resize = stored.resize;
+            extractor.preprocessing = Preprocessing {
+                size: extractor.preprocessing.size,
+                augmentation: extractor.preprocessing.augmentation,
+                ..stored.clone()
+            };
         }
         match spec.first_difference(&extractor.spec(spec.dtype)) {
             None => Ok(extractor),
@@ -158,22 +178,14 @@ impl<D: Backend> FeatureExtractor<D> {
         }
     }
 
-    /// `<backbone>-<layer>-<kind>[-<crop mode>][-<preprocessing>][-<augmentation>]`, the name of the features' directory in
-    /// a dataset. Crop mode and preprocessing are left out where they are those that the network was trained with.
+    /// `<backbone>-<layer>-<kind>[-<change of preprocessing>][-<augmentation>]`, the name of the features' directory in a
+    /// dataset.
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
-        let trained = self.backbone.preprocessing();
-        let other =
-            PreprocessingKind::of(&self.preprocessing).filter(|_| !self.preprocessing.has_values_of(trained));
-        let other = other.map(|other| format!("-{other}")).unwrap_or_default();
-        let crop_mode = match (self.preprocessing.resize, trained.resize) {
-            (resize, trained) if resize == trained => "",
-            (Resize::Squash, _) => "-squash",
-            (Resize::ShorterSide(_), _) => "-center",
-        };
         format!(
-            "{kind}-{layer}-{}{crop_mode}{other}{}",
+            "{kind}-{layer}-{}{}{}",
             self.kind,
+            self.changes,
             self.preprocessing.augmentation.suffix()
         )
     }
