@@ -147,7 +147,51 @@ def xception():
     )
 
 
+def torchvision_features(name):
+    """A network of torchvision without its classifier."""
+    import torchvision.models
+
+    arguments = {"init_weights": False} if name == "inception_v3" else {}
+    network = getattr(torchvision.models, name)(weights=None, **arguments)
+    if name == "inception_v3":
+        network.AuxLogits = None
+        network.aux_logits = False
+    for head in ("classifier", "fc", "avgpool"):
+        if hasattr(network, head):
+            setattr(network, head, nn.Identity())
+    return network
+
+
+def clip_resnet50():
+    from open_clip.modified_resnet import ModifiedResNet
+
+    network = ModifiedResNet([3, 4, 6, 3], 1024, 32, image_size=224, width=64)
+    network.attnpool = nn.Identity()
+    return network
+
+
+TORCHVISION = [
+    "vgg16_bn",
+    "vgg19",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "densenet121",
+    "densenet201",
+    "inception_v3",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "convnext_tiny",
+]
+
 NETWORKS = {
+    **{name: partial(torchvision_features, name) for name in TORCHVISION},
+    # The same work, padded in another way.
+    **{f"tf_efficientnet_b{number}": partial(torchvision_features, f"efficientnet_b{number}") for number in range(4)},
+    "clip_resnet50": clip_resnet50,
     "vgg16": vgg16,
     "mobilenet_v2": mobilenet_v2,
     "xception": xception,
