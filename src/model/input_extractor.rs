@@ -1,6 +1,8 @@
 //! Inputs of a model for images outside of its dataset.
 
-use super::EncoderSpec;
+use super::{EncoderSpec, ImageInputs, InputsError};
+use crate::data::Image;
+use crate::files::ConfinedPath;
 use crate::nn::Backend;
 use crate::vision::backbones::BackboneError;
 use crate::vision::features::extractor::{ExtractorError, FeatureExtractor};
@@ -34,6 +36,8 @@ pub enum InputExtractorError {
         expected: [usize; 2],
         found: [usize; 2],
     },
+    #[error(transparent)]
+    Stored(#[from] InputsError),
     #[error("{0}; where the file has moved, give it with --weights")]
     Weights(#[from] WeightsError),
     #[error(transparent)]
@@ -124,6 +128,18 @@ impl<D: Backend> InputExtractor<D> {
                 found,
             }),
         }
+    }
+
+    /// The row of an image of the dataset in `dataset`, from its features there.
+    ///
+    /// # Errors
+    /// If the dataset lacks these features, or the model reads pixels.
+    pub fn stored_row(&self, dataset: &ConfinedPath, image: &Image) -> Result<Vec<f32>, InputExtractorError> {
+        let Self::Ready(spec) = self else {
+            return Err(InputExtractorError::ReadsPixels);
+        };
+        let encoder = EncoderSpec::Features(spec.clone());
+        Ok(ImageInputs::open(&encoder, dataset, [image])?.read(&[0]))
     }
 
     /// The inputs of [`Model::regions`](super::Model::regions), equal to those of the same image in the model's dataset.

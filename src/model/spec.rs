@@ -133,6 +133,11 @@ impl EncoderSpec {
         }
     }
 
+    /// Whether it reads features that another program made.
+    pub fn is_made_elsewhere(&self) -> bool {
+        matches!(self, Self::Features(spec) if spec.is_made_elsewhere())
+    }
+
     /// Whether images have different numbers of regions, which are in no grid.
     pub fn has_variable_regions(&self) -> bool {
         matches!(self, Self::Features(spec) if spec.variable_regions)

@@ -2,7 +2,9 @@
 
 use super::attention_weights::{Attention, AttentionError, WordAttention, side_of_grid, weights_of_words};
 use super::{Search, search_all};
+use crate::data::Image;
 use crate::decoders::StepDecoder;
+use crate::files::ConfinedPath;
 use crate::model::{InputExtractor, InputExtractorError, Model};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
@@ -197,6 +199,25 @@ impl<D: Backend> Captioner<D> {
         let rows = rows.map(|extractor| extractor.row(name, shape, features));
         Ok(EncoderInput {
             dimensions: (0, 0),
+            pixels: rows.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The stored features of an image of the dataset in `dataset`, for [`captions`](Self::captions). `dimensions` are the
+    /// width and height of the image.
+    ///
+    /// # Errors
+    /// If the dataset lacks the features of a member, or it reads pixels.
+    pub fn stored_input(
+        &self,
+        dataset: &ConfinedPath,
+        image: &Image,
+        dimensions: (u32, u32),
+    ) -> Result<EncoderInput, CaptionerError> {
+        let rows = self.extractors.iter();
+        let rows = rows.map(|extractor| extractor.stored_row(dataset, image));
+        Ok(EncoderInput {
+            dimensions,
             pixels: rows.collect::<Result<_, _>>()?,
         })
     }

@@ -90,6 +90,12 @@ impl<D: Backend> RunEnsemble<D> {
         Ok(captioner)
     }
 
+    /// Whether a member reads features that another program made.
+    pub fn reads_features_made_elsewhere(&self) -> bool {
+        let encoder = |member: &TrainedRun<D>| member.model.spec().encoder.is_made_elsewhere();
+        self.members().any(encoder)
+    }
+
     /// A captioner of features that another program made, which all members read.
     ///
     /// # Errors

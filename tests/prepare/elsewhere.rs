@@ -2,6 +2,10 @@
 
 use super::{Workspace, err, text};
 use cutline::data::{Dataset, PrepareReport, ProblemKind};
+use cutline::jobs::{CheckpointKind, CheckpointRef};
+use cutline::search::{Search, cpu};
+use cutline::training::RunEnsemble;
+use cutline::vision::features::feature_file::FeatureShape;
 use cutline::vision::features::store::FeatureStore;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -143,6 +147,22 @@ fn features_made_elsewhere_give_equal_stores_runs_and_captions_in_any_form() {
         some.trim_end(),
         format!("photos/SCENE_00007.jpg{}", caption.unwrap())
     );
+    // The workbench reads the store.
+    let member = CheckpointRef::parse("one", CheckpointKind::Best);
+    let runs = RunEnsemble::open(&member, &[], &workspace.root(), &cpu()).unwrap();
+    let search = Search::by_probability(runs.first.record.settings.search.clone());
+    let captioner = runs.feature_captioner().unwrap();
+    let dataset = Dataset::load(workspace.dataset("one")).unwrap();
+    let (image, directory) = (&dataset.images[6], workspace.dataset("one").into());
+    let stored = captioner.stored_input(&directory, image, (32, 32)).unwrap();
+    let shape = FeatureShape {
+        regions: 4,
+        channels: CHANNELS,
+    };
+    let given = captioner.feature_input("image", shape, &features(7, 4)).unwrap();
+    assert_eq!(image.key, "scene_00007");
+    let captions = captioner.captions(&[stored, given], &search).unwrap();
+    assert_eq!(captions[0], captions[1]);
     // Evaluating reads the store, and captioning the file.
     workspace.succeeds(&["evaluate", "one"]);
     let dataset = Dataset::load(workspace.dataset("one")).unwrap();
@@ -192,6 +212,20 @@ fn different_numbers_of_regions_train_and_caption() {
     ];
     let error = workspace.fails(&attention);
     assert!(error.contains("no grid"), "{error}");
+}
+
+#[test]
+fn interrupted_copies_resume_to_the_same_bytes() {
+    let workspace = Workspace::new();
+    let file = workspace.file("clip.safetensors");
+    write(&file, &scenes(|_| 2));
+    workspace.prepare_from("mine", &file, &[]);
+    let whole = workspace.store_files("mine/features/clip");
+    let store = workspace.dataset("mine/features/clip");
+    fs::remove_file(store.join("complete.json")).unwrap();
+    fs::write(store.join("rows.bin"), &whole[0][..333]).unwrap();
+    workspace.prepare_from("mine", &file, &[]);
+    assert_eq!(workspace.store_files("mine/features/clip"), whole);
 }
 
 #[test]

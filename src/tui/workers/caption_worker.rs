@@ -1,10 +1,15 @@
 //! The thread that captions images and computes attention weights: the only computation within the workbench.
 
+use crate::data::{Dataset, Image};
+use crate::files::ConfinedPath;
 use crate::jobs::{CheckpointRef, Root, RunDirectory};
-use crate::search::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
+use crate::nn::Backend;
+use crate::search::{Attention, CpuCaptioner, EncoderInput, Search, SearchSettings, WrittenCaption, cpu};
 use crate::training::RunEnsemble;
 use crate::tui::{AttentionRequest, CaptionRequest, CaptionerRequest, Message};
 use crate::vision::image_io;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::SystemTime;
 
@@ -49,8 +54,27 @@ struct CachedCaptioner {
     /// The first member's run.
     run: RunDirectory,
     captioner: CpuCaptioner,
+    /// The images whose features are stored, if another program made them.
+    stored: Option<StoredImages>,
     /// The last search settings, and the search made from them.
     search: Option<(SearchSettings, Search)>,
+}
+
+/// The images of a dataset by their paths.
+struct StoredImages {
+    dataset: ConfinedPath,
+    images: HashMap<PathBuf, Image>,
+}
+
+impl StoredImages {
+    fn of<D: Backend>(runs: &RunEnsemble<D>, root: &Root) -> Result<Self, String> {
+        let dataset = runs.first.dataset_directory(root).map_err(describe)?;
+        let images = Dataset::load(&dataset).map_err(describe)?.images.into_iter();
+        Ok(Self {
+            images: images.map(|image| (image.path.clone(), image)).collect(),
+            dataset,
+        })
+    }
 }
 
 fn caption(
@@ -58,11 +82,10 @@ fn caption(
     cached: &mut Option<CachedCaptioner>,
     request: &CaptionRequest,
 ) -> Result<Vec<WrittenCaption>, String> {
-    let image = image_io::decode(&request.image).map_err(describe)?;
     let cached = captioner_of(root, cached, &request.members)?;
     let search = cached.search(&request.search)?;
-    let pixels = cached.captioner.preprocessor().apply(&image);
-    let mut hypotheses = cached.captioner.captions(&[pixels], &search).map_err(describe)?;
+    let input = cached.input(&request.image)?;
+    let mut hypotheses = cached.captioner.captions(&[input], &search).map_err(describe)?;
     Ok(hypotheses.pop().unwrap_or_default())
 }
 
@@ -71,9 +94,9 @@ fn attend(
     cached: &mut Option<CachedCaptioner>,
     request: &AttentionRequest,
 ) -> Result<Attention, String> {
-    let image = image_io::decode(&request.image).map_err(describe)?;
-    let captioner = &captioner_of(root, cached, &request.members)?.captioner;
-    let attention = captioner.attention(&captioner.preprocessor().apply(&image), &request.caption);
+    let cached = captioner_of(root, cached, &request.members)?;
+    let input = cached.input(&request.image)?;
+    let attention = cached.captioner.attention(&input, &request.caption);
     attention.map_err(describe)
 }
 
@@ -99,16 +122,34 @@ fn captioner_of<'a>(
     }
     // `take` has dropped the old captioner: two models may not fit into memory.
     let runs = RunEnsemble::open(first, others, root, &cpu()).map_err(describe)?;
+    let (stored, captioner) = match runs.reads_features_made_elsewhere() {
+        true => (Some(StoredImages::of(&runs, root)?), runs.feature_captioner()),
+        false => (None, runs.captioner(&[])),
+    };
     Ok(cached.insert(CachedCaptioner {
         members: members.to_owned(),
         written,
         run,
-        captioner: runs.captioner(&[]).map_err(describe)?,
+        captioner: captioner.map_err(describe)?,
+        stored,
         search: None,
     }))
 }
 
 impl CachedCaptioner {
+    fn input(&self, path: &Path) -> Result<EncoderInput, String> {
+        let decoded = image_io::decode(path).map_err(describe)?;
+        let Some(StoredImages { dataset, images }) = &self.stored else {
+            return Ok(self.captioner.preprocessor().apply(&decoded));
+        };
+        let image = images.get(path).ok_or(
+            "the run reads features that another program made, and has none of this image: \
+             caption them with cutline caption --features-from",
+        )?;
+        let input = (self.captioner).stored_input(dataset, image, decoded.dimensions());
+        input.map_err(describe)
+    }
+
     fn search(&mut self, settings: &SearchSettings) -> Result<Search, String> {
         if let Some((known, search)) = &self.search
             && known == settings
