@@ -178,6 +178,77 @@ impl Columns {
         }
     }
 
+    /// The columns that the user gives by their numbers, from 1 on, in a table of this many.
+    pub(super) fn numbered(given: &ColumnNames, count: usize) -> Option<Self> {
+        let number = |given: &String| Some(given.trim().parse::<usize>().ok()?.checked_sub(1)?);
+        let column = |given: &String| number(given).filter(|&column| column < count);
+        let image = column(given.image.as_ref()?)?;
+        let caption = column(given.caption.as_ref()?)?;
+        let split = match &given.split {
+            Some(split) => Some(column(split)?),
+            None => None,
+        };
+        (image != caption).then(|| Self {
+            split,
+            ..Self::at(image, vec![caption], count)
+        })
+    }
+
+    /// The columns of rows of the same length, by what most cells hold: names of images, texts of several words, and
+    /// names of splits.
+    pub(super) fn by_content(rows: &[Vec<String>], is_image: &dyn Fn(&str) -> bool) -> Option<Self> {
+        let count = rows.first()?.len();
+        if rows.iter().any(|row| row.len() != count) {
+            return None;
+        }
+        let most = |column: usize, is: &dyn Fn(&str) -> bool| {
+            2 * rows.iter().filter(|row| is(&row[column])).count() > rows.len()
+        };
+        let image = (0..count).find(|&column| most(column, is_image))?;
+        let is_split = |&column: &usize| {
+            column != image && rows.iter().all(|row| row[column].trim().parse::<Split>().is_ok())
+        };
+        let split = (0..count).find(is_split);
+        let is_caption = |&column: &usize| {
+            column != image && Some(column) != split && most(column, &|cell| cell.trim().contains(' '))
+        };
+        let captions: Vec<usize> = (0..count).filter(is_caption).collect();
+        (!captions.is_empty()).then(|| Self {
+            split,
+            ..Self::at(image, captions, count)
+        })
+    }
+
+    /// Whether the columns of captions have one name but for numbers, such as `ref1` and `ref2`.
+    pub(super) fn captions_are_alike(&self, names: &[String]) -> bool {
+        let stem = |&column: &usize| {
+            let name = names.get(column).map_or("", |name| name.trim());
+            name.trim_end_matches(|c: char| c.is_ascii_digit())
+        };
+        let mut stems = self.captions.iter().map(stem);
+        let first = stems.next();
+        stems.all(|stem| Some(stem) == first)
+    }
+
+    /// The numbers of the columns in words, for a note.
+    pub(super) fn describe_numbers(&self) -> String {
+        let captions: Vec<String> = self
+            .captions
+            .iter()
+            .map(|column| (1 + column).to_string())
+            .collect();
+        let columns = if captions.len() == 1 { "column" } else { "columns" };
+        let split = self
+            .split
+            .map(|column| format!(", split from column {}", 1 + column));
+        format!(
+            "image from column {}, caption from {columns} {}{}",
+            1 + self.image,
+            captions.join(", "),
+            split.unwrap_or_default()
+        )
+    }
+
     /// The first name that the user gives and no column has.
     pub(super) fn missing(names: &[&str], given: &ColumnNames) -> Option<UnknownName> {
         let has = |wanted: &&String| names.iter().any(|name| normalized(name) == normalized(wanted));

@@ -91,10 +91,10 @@ pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetE
             index.note(format!("{}: {columns}", file.display()));
         }
     } else {
-        let (image, caption) = (1 + columns.image, 1 + columns.captions[0]);
         index.note(format!(
-            "{}: no header; image from column {image}, caption from column {caption}",
-            file.display()
+            "{}: no header; {}",
+            file.display(),
+            columns.describe_numbers()
         ));
     }
     let skipped = skipped + usize::from(header.is_some());
@@ -172,18 +172,12 @@ impl Table {
                 let columns = Columns::named(&borrowed, given)?;
                 Some((dialect, columns, Some(names)))
             });
-            // Names of columns that the user gives are those of a header.
-            let is_headed = *given != ColumnNames::default();
             let found = found.or_else(|| {
-                if is_headed {
-                    return None;
-                }
                 delimiters.iter().find_map(|&delimiter| {
                     let dialect =
                         Dialect::new(delimiter, has_backslashes, has_single_quotes(&rows, delimiter));
-                    let rows: Vec<Vec<String>> = rows.iter().map(|row| dialect.split(row)).collect();
-                    let columns = without_header(&rows, images)?;
-                    Some((dialect, columns, None))
+                    let (columns, header) = dialect.columns_of(&rows, given, images)?;
+                    Some((dialect, columns, header))
                 })
             });
             match found {
@@ -224,10 +218,23 @@ fn has_single_quotes(rows: &[&str], delimiter: char) -> bool {
     !rows.is_empty() && rows.iter().all(is_quoted)
 }
 
+/// The columns of a table whose header has unknown names, by the rows below.
+fn under_unknown_names(rows: &[Vec<String>], is_image: &dyn Fn(&str) -> bool) -> Option<Columns> {
+    let (names, rows) = rows.split_first()?;
+    let columns = Columns::by_content(rows, is_image)?;
+    let is_header = is_like_header(names) && names.len() == columns.count && !names[0].starts_with('#');
+    (is_header && !is_image(&names[columns.image]) && columns.captions_are_alike(names)).then_some(columns)
+}
+
+/// Whether no cell of a row is longer than the name of a column.
+fn is_like_header(row: &[String]) -> bool {
+    row.iter()
+        .all(|cell| (1..=2).contains(&cell.split_whitespace().count()))
+}
+
 /// The columns of a table whose first row is `a.jpg,A dog`, `a.jpg,0,A dog` or `A dog,a.jpg`, perhaps without extensions.
-fn without_header(rows: &[Vec<String>], images: &ImageFiles) -> Option<Columns> {
-    let cell = |cell: &String| cell.trim_matches('\'').to_owned();
-    let is_named = |cell: String| is_image_name(Path::new(&cell));
+fn without_header(rows: &[Vec<String>], is_image: &dyn Fn(&str) -> bool) -> Option<Columns> {
+    let is_named = |cell: &String| is_image_name(Path::new(cell.trim_matches('\'')));
     let (image, rest) = rows.first()?.split_first()?;
     let count = match rest {
         [] => return None,
@@ -235,11 +242,12 @@ fn without_header(rows: &[Vec<String>], images: &ImageFiles) -> Option<Columns> 
         // Further delimiters belong to the caption.
         _ => 2,
     };
-    let is_known = |row: &&Vec<String>| row.len() > 1 && images.have(&cell(&row[0]));
-    if is_named(cell(image)) || 2 * rows.iter().filter(is_known).count() > rows.len() {
+    let is_known = |row: &&Vec<String>| row.len() > 1 && is_image(&row[0]);
+    let are_known = || 2 * rows.iter().filter(is_known).count() > rows.len();
+    if is_image(image) || (are_known() && !is_like_header(&rows[0])) {
         return Some(Columns::at(0, vec![count - 1], count));
     }
-    let is_last = rows.iter().all(|row| row.len() == 2 && is_named(cell(&row[1])));
+    let is_last = rows.iter().all(|row| row.len() == 2 && is_named(&row[1]));
     is_last.then(|| Columns::at(1, vec![0], 2))
 }
 
@@ -253,6 +261,39 @@ enum Quotes {
 }
 
 impl Dialect {
+    /// The columns of a table without the usual names, from its first rows, and its header if it has one.
+    fn columns_of(
+        &self,
+        rows: &[&str],
+        given: &ColumnNames,
+        images: &ImageFiles,
+    ) -> Option<(Columns, Option<Vec<String>>)> {
+        let is_separate = self.separates(rows);
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| self.split(row)).collect();
+        if *given != ColumnNames::default() {
+            return Some((Columns::numbered(given, rows.first()?.len())?, None));
+        }
+        let is_image = |cell: &str| {
+            let name = cell.trim_matches('\'');
+            is_image_name(Path::new(name)) || images.have(name)
+        };
+        if let Some(columns) = under_unknown_names(&rows, &is_image) {
+            return Some((columns, rows.into_iter().next()));
+        }
+        let by_content = || Columns::by_content(&rows, &is_image).filter(|columns| columns.count > 2);
+        let columns = is_separate
+            .then(by_content)
+            .flatten()
+            .or_else(|| without_header(&rows, &is_image));
+        Some((columns?, None))
+    }
+
+    /// Whether delimiters stand between cells in these rows, and not in captions without quotes: there a blank follows.
+    fn separates(&self, rows: &[&str]) -> bool {
+        let blank = format!("{} ", self.delimiter);
+        rows.len() > 1 && !rows.iter().any(|row| row.contains(&blank) && !row.contains('"'))
+    }
+
     /// The records after some lines, with the number of their first line, and whether they have a line ending. A quoted field may have
     /// several lines; where a quotation mark is never closed, only its own line is lost.
     fn records<'t>(
@@ -448,6 +489,30 @@ mod tests {
         let quoted = [one("a.jpg", &["A \"big\" dog"])];
         assert_eq!(captions("image,caption\na.jpg,\"A \"\"big\"\" dog\"\n"), quoted);
         assert_eq!(captions("image,caption\na.jpg,\"A \\\"big\\\" dog\"\n"), quoted);
+    }
+
+    #[test]
+    fn columns_under_unknown_names_are_found_by_their_content() {
+        let found = captions("uri,alt2,type\na.jpg,a dog runs,train\nb.jpg,a cat sits,val\n");
+        assert_eq!(
+            found,
+            [
+                ("a.jpg".to_owned(), vec!["a dog runs".to_owned()]),
+                ("b.jpg".to_owned(), vec!["a cat sits".to_owned()])
+            ]
+        );
+        let found = captions("uri|ref1|ref2\na.jpg|a dog runs|the dog\nb.jpg|a cat sits|the cat\n");
+        assert_eq!(found[0].1, ["a dog runs", "the dog"]);
+    }
+
+    #[test]
+    fn columns_without_header_are_separate_if_no_blank_follows() {
+        let found = captions("a.jpg,a dog runs,the dog\nb.jpg,a cat sits,the cat\n");
+        assert_eq!(found[0].1, ["a dog runs", "the dog"]);
+        let found = captions("a.jpg\ta dog runs\ttrain\nb.jpg\ta cat sits\tval\n");
+        assert_eq!(found[0].1, ["a dog runs"]);
+        let found = captions("a.jpg,a dog, running\nb.jpg,a cat, sitting\n");
+        assert_eq!(found[0].1, ["a dog, running"]);
     }
 
     #[test]
