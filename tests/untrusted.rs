@@ -11,7 +11,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -441,6 +441,60 @@ fn read_only_run_is_not_called_running() {
         error.contains("ermission") && !error.contains("running"),
         "{error}"
     );
+}
+
+#[test]
+fn report_is_not_written_through_a_link() {
+    let workspace = trained();
+    let outside = workspace.path().join("outside");
+    fifo(&outside);
+    workspace.succeeds(&["evaluate", "r"]);
+    let evaluations = workspace.run_directory("r").path().join("evaluations");
+    let report = evaluations.join("dev-best").join("report.json");
+    assert!(report.is_file());
+    for target in [&outside, Path::new("/dev/zero")] {
+        fs::remove_file(&report).unwrap();
+        symlink(target, &report).unwrap();
+        assert_eq!(ends(&workspace, &["evaluate", "r"]).status.code(), Some(0));
+        assert!(fs::symlink_metadata(&report).unwrap().is_file());
+    }
+}
+
+#[test]
+fn prepares_at_the_same_moment_leave_the_dataset_of_one() {
+    let workspace = Workspace::new();
+    let start = |size: &str, seed: &str| {
+        let arguments = [
+            "prepare",
+            "scenes",
+            "--name",
+            "a",
+            "--num-images",
+            "60",
+            "--min-count",
+            "1",
+        ];
+        let mut command = workspace.command(&arguments);
+        command.args(["--size", size, "--seed", seed]);
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut started = [start("32", "1"), start("64", "9")];
+    let succeeded = started
+        .each_mut()
+        .map(|process| process.wait().unwrap().success());
+    assert!(
+        succeeded.contains(&true) && succeeded.contains(&false),
+        "{succeeded:?}"
+    );
+    let size = if succeeded[0] { 32 } else { 64 };
+    for image in fs::read_dir(workspace.dataset("a").join("images")).unwrap() {
+        let image = image::open(image.unwrap().path()).unwrap();
+        assert_eq!(image.width(), size);
+    }
 }
 
 #[test]

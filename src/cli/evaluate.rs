@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::iter;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -24,7 +24,9 @@ use crate::diagnosis::Diagnosis;
 use crate::evaluation::{
     CaptionedImage, EvaluationError, EvaluationSplit, EvaluationSummary, Report, evaluate, training_corpus,
 };
-use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
+use crate::jobs::{
+    CheckpointRef, FileError, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress,
+};
 use crate::metrics::{DisplayLevel, Metric, Shuffled};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
@@ -120,7 +122,7 @@ impl Evaluate {
             report => report?,
         };
         if let Some(path) = &self.out {
-            save(&report, path)?;
+            output::write(path, json::pretty(&report)?.as_bytes())?;
         }
         if let Some(path) = &self.write_results {
             let captions = report
@@ -186,13 +188,16 @@ impl Evaluate {
                 session.poll_command()
             };
             let report = self.report_on(device, context, on_progress)?;
-            let path = job.path().join("report.json");
-            save(&report, &path)?;
+            // The run may come from elsewhere: unlike the user's own paths, a link in it is not followed.
+            let path = job.directory().join("report.json");
+            let saved = json::pretty(&report)?;
+            path.write_atomically(|out| out.write_all(saved.as_bytes()))
+                .map_err(FileError::at(&path))?;
             let metrics = Metric::shown(DisplayLevel::Summary);
             session.message(format!(
                 "{}; the report is in {}",
                 report.summary.scores.line(metrics, 4, ", "),
-                display_path(&path)
+                display_path(path.as_path())
             ));
             Ok(report)
         })
@@ -285,10 +290,6 @@ fn is_read_only(error: &anyhow::Error) -> bool {
             )
         })
     })
-}
-
-fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
-    output::write(path, json::pretty(report)?.as_bytes())
 }
 
 /// Scores, statistics, diagnosis and some captions.

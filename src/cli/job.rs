@@ -65,7 +65,11 @@ pub(super) fn run_job<T>(
     context: &Context,
     task: impl FnOnce(&Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let interrupt = Interrupt::install()?;
+    run_locked_job(directory, lock_job(directory)?, info, context, task)
+}
+
+/// Takes the lock of the job in `directory`, for a command that writes before the job begins.
+pub(super) fn lock_job(directory: &JobDirectory) -> anyhow::Result<Lock> {
     directory
         .directory()
         .create_dir_all()
@@ -76,6 +80,18 @@ pub(super) fn run_job<T>(
         .directory()
         .remove_leftovers()
         .map_err(FileError::at(directory.path()))?;
+    Ok(lock)
+}
+
+/// The same as [`run_job`], with the lock of the job.
+pub(super) fn run_locked_job<T>(
+    directory: &JobDirectory,
+    lock: Lock,
+    info: JobInfo,
+    context: &Context,
+    task: impl FnOnce(&Job<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let interrupt = Interrupt::install()?;
     let mut show_pauses = |record: &Record| {
         context.follow_pauses(&record.event);
         // A progress bar shows pauses itself.

@@ -1,6 +1,7 @@
 //! Writing `events.jsonl`: one JSON object per line, append-only.
 
 use super::event::{Event, Record};
+use super::reader::check_skipped;
 use crate::files::ConfinedPath;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -126,6 +127,7 @@ fn complete_lines(file: &mut File) -> io::Result<(u64, u64)> {
             complete = offset + i as u64 + 1;
         }
         offset += read as u64;
+        check_skipped(offset - complete)?;
     }
 }
 

@@ -9,6 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes read at a time, and the longest line parsed. Events are far shorter; another file may be one long line.
 const MAX_LINE_BYTES: usize = 4 << 20;
+/// Longer lines in all of a log; such a file is no log.
+const MAX_SKIPPED_BYTES: u64 = 16 * MAX_LINE_BYTES as u64;
 /// Fewer lines are parsed on one thread.
 const LINES_PER_TASK: usize = 256;
 
@@ -48,6 +50,8 @@ pub struct LogReader {
     /// Bytes after the offset at the last poll.
     unread: u64,
     line: LineStart,
+    /// Bytes of lines that are too long for an event.
+    skipped: u64,
 }
 
 /// The line at the offset.
@@ -68,6 +72,7 @@ impl LogReader {
             offset: 0,
             unread: 0,
             line: LineStart::AtOffset,
+            skipped: 0,
         }
     }
 
@@ -140,7 +145,25 @@ impl LogReader {
             }
             self.offset += chunk.len() as u64;
             self.line = LineStart::Skipped;
+            self.skipped += chunk.len() as u64;
+            check_skipped(self.skipped)?;
         }
+    }
+}
+
+/// A file that is all one line, such as a sparse one of a terabyte, would be read for hours.
+///
+/// # Errors
+/// If more bytes are without a line ending than in any log.
+pub(super) fn check_skipped(bytes: u64) -> io::Result<()> {
+    match bytes > MAX_SKIPPED_BYTES {
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "it has more than {MAX_SKIPPED_BYTES} bytes in lines that are too long for an event, so it is no event log"
+            ),
+        )),
+        false => Ok(()),
     }
 }
 
@@ -286,6 +309,19 @@ mod tests {
         let mut reader = LogReader::new(&path);
         let events = reader.poll().unwrap();
         assert_eq!((events.records.len(), events.damaged), (1, 1));
+    }
+
+    #[test]
+    fn log_of_one_endless_line_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
+        fs::File::create(path.as_path())
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        let is_no_log = |error: io::Error| error.to_string().contains("no event log");
+        assert!(is_no_log(LogReader::new(&path).poll().unwrap_err()));
+        assert!(is_no_log(EventLog::open(&path).unwrap_err()));
     }
 
     proptest! {

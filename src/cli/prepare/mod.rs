@@ -15,7 +15,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::exit_code::WithHint;
-use super::job::{Job, detach, run_job};
+use super::job::{Job, detach, lock_job, run_locked_job};
 use super::preprocessing::PreprocessingFlags;
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
@@ -263,10 +263,14 @@ impl Prepare {
         }
         let replace = if self.force { Replace::Other } else { Replace::Same };
         let target = Target::new(directory, replace);
+        let mut lock = None;
         let mut reading = if self.source().is_scenes() {
-            target.admit(&ImageOrigin::scenes(&self.scenes_settings())?)?;
+            let origin = ImageOrigin::scenes(&self.scenes_settings())?;
+            lock = Some(lock_job(&job)?);
+            target.admit(&origin)?;
             self.draw_scenes(target.directory(), context)?
         } else if let Some(shards) = self.shards()? {
+            lock = Some(lock_job(&job)?);
             self.unpack_into(&target, &shards, context)?
         } else {
             self.read(&self.source(), context)?
@@ -277,14 +281,16 @@ impl Prepare {
             (None, Some(file)) => Some(FeatureOrigin::Elsewhere(Import::of_images(file, &mut reading)?)),
             (None, None) => None,
         };
-        let (lacks, lacks_features) = run_job(&job, self.job_info(&device.name), context, |job| {
-            let dataset = self.build(reading, &target, features.as_ref(), job, context)?;
-            let lacks = lacks_for_training(&dataset);
-            if let Some(lacks) = lacks {
-                job.warn(lacks);
-            }
-            Ok((lacks, lacks_features(target.directory(), &dataset)))
-        })?;
+        let lock = lock.map_or_else(|| lock_job(&job), Ok)?;
+        let (lacks, lacks_features) =
+            run_locked_job(&job, lock, self.job_info(&device.name), context, |job| {
+                let dataset = self.build(reading, &target, features.as_ref(), job, context)?;
+                let lacks = lacks_for_training(&dataset);
+                if let Some(lacks) = lacks {
+                    job.warn(lacks);
+                }
+                Ok((lacks, lacks_features(target.directory(), &dataset)))
+            })?;
         let directory = display_path(target.directory().as_path());
         context.notice(&match lacks {
             Some(lacks) => format!("the dataset is in {directory}\nwarning: {lacks}"),

@@ -499,10 +499,10 @@ mod tests {
             caption: Some("What".into()),
             split: None,
         };
-        let missing = Columns::missing(&["wher", "what"], &given).unwrap().to_string();
+        let missing = Columns::missing(&["were", "what"], &given).unwrap().to_string();
         assert_eq!(
             missing,
-            "unknown column \"where\" (nearest: \"wher\"): choose one of wher, what"
+            "unknown column \"where\" (nearest: \"were\"): choose one of were, what"
         );
         let columns = Columns::named(&["what", "where"], &given).unwrap();
         assert_eq!((columns.image, columns.captions), (1, vec![0]));
