@@ -79,6 +79,7 @@ fn signals_of_batch_systems_save_and_exit_with_75() {
     let workspace = Workspace::with_scenes();
     for (signal_name, slurm, code, continues) in [
         ("USR1", false, 75, true),
+        ("XCPU", false, 75, true),
         ("USR2", false, 75, true),
         ("TERM", true, 75, true),
         ("TERM", false, 0, false),

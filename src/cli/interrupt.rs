@@ -1,5 +1,5 @@
 //! Signals: Ctrl-C and SIGTERM ask long work to save and stop, a second Ctrl-C exits at once; a closed terminal stops
-//! nothing. SIGUSR1 and SIGUSR2, which batch systems send before a limit, and SIGTERM in a Slurm step do the same and
+//! nothing. SIGUSR1, SIGUSR2 and SIGXCPU, which batch systems send before a limit, and SIGTERM in a Slurm step do the same and
 //! end with exit code 75 (`EX_TEMPFAIL`): saved, to be continued.
 //!
 //! Only subcommands that poll the flag handle signals; the others end at once, as usual.
@@ -9,7 +9,7 @@ use std::process;
 use std::sync::OnceLock;
 use std::thread;
 
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 use super::exit_code::Outcome;
@@ -74,7 +74,7 @@ pub(super) fn is_requeued() -> bool {
 }
 
 fn listen() -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGHUP])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGHUP])?;
     let is_slurm_step = std::env::var_os("SLURM_JOB_ID").is_some();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
@@ -82,7 +82,7 @@ fn listen() -> io::Result<()> {
                 // The terminal is gone. The work continues, and its output is lost.
                 SIGHUP => {}
                 SIGINT => on_interrupt(),
-                SIGUSR1 | SIGUSR2 => drop(REQUESTED.request(StopRequest::Requeue)),
+                SIGUSR1 | SIGUSR2 | SIGXCPU => drop(REQUESTED.request(StopRequest::Requeue)),
                 SIGTERM if is_slurm_step => drop(REQUESTED.request(StopRequest::Requeue)),
                 _ => drop(REQUESTED.request(StopRequest::Stop)),
             }

@@ -159,6 +159,10 @@ impl CaptionIndex {
         self.images.values().any(|image| image.split.is_some())
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.images.keys().map(String::as_str)
+    }
+
     pub(super) fn has_image(&self, key: &str) -> bool {
         self.images.contains_key(key)
     }

@@ -280,7 +280,16 @@ impl Root {
         };
         match path.is_dir() {
             true => Ok(path),
-            false if is_path => Err(DirectoryError::NoDirectory { kind, path }),
+            false if is_path => {
+                // Completions of the shell end with a separator.
+                let bare = name.trim_end_matches(std::path::is_separator);
+                match bare.parse::<Name>() {
+                    Ok(bare) if self.parent_of(kind).join(bare.as_str()).is_dir() => {
+                        Ok(self.parent_of(kind).join(bare.as_str()))
+                    }
+                    _ => Err(DirectoryError::NoDirectory { kind, path }),
+                }
+            }
             false => Err(self.missing(kind, name)),
         }
     }
@@ -372,6 +381,7 @@ mod tests {
         ));
         std::fs::write(run.config(), "").unwrap();
         assert_eq!(root.find_run("mine").unwrap(), run);
+        assert_eq!(root.find_run("mine/").unwrap(), run);
         assert_eq!(root.find_run(run.path().to_str().unwrap()).unwrap(), run);
     }
 

@@ -180,7 +180,7 @@ impl Columns {
 
     /// The columns that the user gives by their numbers, from 1 on, in a table of this many.
     pub(super) fn numbered(given: &ColumnNames, count: usize) -> Option<Self> {
-        let number = |given: &String| Some(given.trim().parse::<usize>().ok()?.checked_sub(1)?);
+        let number = |given: &String| given.trim().parse::<usize>().ok()?.checked_sub(1);
         let column = |given: &String| number(given).filter(|&column| column < count);
         let image = column(given.image.as_ref()?)?;
         let caption = column(given.caption.as_ref()?)?;
@@ -217,6 +217,21 @@ impl Columns {
             split,
             ..Self::at(image, captions, count)
         })
+    }
+
+    /// Takes the split from the column that has nothing but names of splits in all these rows, if no column is named so.
+    pub(super) fn find_split(&mut self, rows: &[Vec<String>]) {
+        if self.split.is_some() || !self.flags.is_empty() || rows.is_empty() {
+            return;
+        }
+        let is_split = |&column: &usize| {
+            let names_split = |row: &Vec<String>| {
+                let name = row.get(column).map(|cell| cell.trim().parse::<Split>());
+                name.is_some_and(|split| split.is_ok())
+            };
+            column != self.image && !self.captions.contains(&column) && rows.iter().all(names_split)
+        };
+        self.split = (0..self.count).find(is_split);
     }
 
     /// Whether the columns of captions have one name but for numbers, such as `ref1` and `ref2`.
@@ -263,7 +278,10 @@ impl Columns {
         let name = |column: usize| names.get(column).map_or("", |name| name.trim());
         let captions: Vec<&str> = self.captions.iter().map(|&column| name(column)).collect();
         let is_usual = matches!(name(self.image), "image" | "photo") && captions == ["caption"];
-        let is_usual = is_usual && self.flags.is_empty();
+        let is_usual_split = self
+            .split
+            .is_none_or(|column| normalized(name(column)) == SPLIT[0]);
+        let is_usual = is_usual && is_usual_split && self.flags.is_empty();
         let splits: Vec<&str> = self
             .split
             .iter()

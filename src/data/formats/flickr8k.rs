@@ -6,7 +6,7 @@ use super::lines;
 use super::{Format, Reader};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
-use crate::data::index::CaptionIndex;
+use crate::data::index::{CaptionIndex, ImageNames};
 use crate::data::split::{self, Split};
 use std::path::Path;
 
@@ -61,7 +61,40 @@ pub(in crate::data) fn split_list_named(name: &str) -> Option<Split> {
 
 /// Whether the first line of a file names an image of the index.
 pub(in crate::data) fn is_split_list(file: &Path, index: &CaptionIndex) -> bool {
-    lines::first(file).is_some_and(|line| index.has_image(&index.key_of(line.trim())))
+    lines::first(file).is_some_and(|line| ListedNames::of(index).key(index, &line).is_some())
+}
+
+/// The images of an index by the names that a split list may give them.
+struct ListedNames {
+    keys: Vec<String>,
+    names: ImageNames,
+}
+
+impl ListedNames {
+    fn of(index: &CaptionIndex) -> Self {
+        let keys: Vec<String> = index.keys().map(str::to_owned).collect();
+        Self {
+            names: ImageNames::new(keys.iter().map(String::as_str)),
+            keys,
+        }
+    }
+
+    /// The key of the image on a line: its name, which may be in quotes, with another extension, letter case or directory,
+    /// or before a class as in lists of PASCAL VOC.
+    fn key(&self, index: &CaptionIndex, line: &str) -> Option<String> {
+        let name = line.trim().trim_matches(['"', '\'']);
+        let key = index.key_of(name);
+        if index.has_image(&key) {
+            return Some(key.into_owned());
+        }
+        let first = || {
+            name.split_whitespace()
+                .next()
+                .filter(|first| first.len() < name.len())
+        };
+        let found = self.names.find(name).or_else(|| self.names.find(first()?));
+        found.map(|found| self.keys[found].clone())
+    }
 }
 
 /// Reads a split list: the name of an image on each line, with or without `.jpg`.
@@ -70,17 +103,52 @@ pub(in crate::data) fn read_split_list(
     split: Split,
     index: &mut CaptionIndex,
 ) -> Result<(), DatasetError> {
-    lines::read(file, index, |index, line| {
-        let key = index.key_of(line.trim()).into_owned();
+    let names = ListedNames::of(index);
+    let (mut known, mut unknown) = (0, None);
+    let read = lines::read(file, index, |index, line| {
+        let key = names.key(index, line);
+        match &key {
+            Some(_) => known += 1,
+            None => drop(unknown.get_or_insert_with(|| line.trim().to_owned())),
+        }
+        let key = key.unwrap_or_else(|| index.key_of(line.trim()).into_owned());
         index.split(&key, split);
         Ok(())
-    })
-    .map(drop)
+    });
+    if let (0, Some(unknown)) = (known, unknown) {
+        index.note(format!(
+            "{}: none of its names is that of an image with captions, such as {unknown:?}",
+            file.display()
+        ));
+    }
+    read.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn split_list_may_write_names_in_another_way() {
+        let mut index = CaptionIndex::default();
+        for image in ["img_0.png", "img_1.png", "000000000008.jpg", "b/x.jpg"] {
+            index.image(image);
+        }
+        let names = ListedNames::of(&index);
+        for (line, key) in [
+            ("img_0", "img_0.png"),
+            ("IMG_0.PNG", "img_0.png"),
+            ("img_0.jpg", "img_0.png"),
+            ("images/img_1", "img_1.png"),
+            ("img_1 -1", "img_1.png"),
+            ("\"img_1.png\"", "img_1.png"),
+            ("8", "000000000008.jpg"),
+            ("x.jpg", "b/x.jpg"),
+        ] {
+            assert_eq!(names.key(&index, line).as_deref(), Some(key), "{line}");
+        }
+        assert_eq!(names.key(&index, "img_2.png"), None);
+    }
 
     #[test]
     fn token_line_parses_into_key_and_caption() {

@@ -169,7 +169,9 @@ impl Table {
                 );
                 let names = dialect.split(line);
                 let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
-                let columns = Columns::named(&borrowed, given)?;
+                let mut columns = Columns::named(&borrowed, given)?;
+                let below: Vec<Vec<String>> = rows[1..].iter().map(|row| dialect.split(row)).collect();
+                columns.find_split(&below);
                 Some((dialect, columns, Some(names)))
             });
             let found = found.or_else(|| {
@@ -455,12 +457,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn captions(text: &str) -> Vec<(String, Vec<String>)> {
+        index_of(text).captions()
+    }
+
+    fn index_of(text: &str) -> CaptionIndex {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("captions.csv");
         std::fs::write(&file, text).unwrap();
         let mut index = CaptionIndex::default();
         read(&file, &mut index).unwrap();
-        index.captions()
+        index
     }
 
     fn one(image: &str, captions: &[&str]) -> (String, Vec<String>) {
@@ -501,6 +507,8 @@ mod tests {
                 ("b.jpg".to_owned(), vec!["a cat sits".to_owned()])
             ]
         );
+        let found = index_of("image,caption,data_split\na.jpg,a dog runs,train\nb.jpg,a cat sits,val\n");
+        assert!(found.has_splits());
         let found = captions("uri|ref1|ref2\na.jpg|a dog runs|the dog\nb.jpg|a cat sits|the cat\n");
         assert_eq!(found[0].1, ["a dog runs", "the dog"]);
     }
