@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
-/// The fewest digits of a SHA-256 that count: those in the names of torchvision's and timm's files.
-const FEWEST_DIGITS: usize = 8;
+/// The least digits of a SHA-256 that count: those in the names of torchvision's and timm's files.
+const MIN_DIGITS: usize = 8;
 
 /// A checksum that a publisher states: `sha256:HEX`, of which the first eight or more digits suffice, or `md5:HEX`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -57,7 +57,7 @@ impl FromStr for Checksum {
             .find(|algorithm| algorithm.name() == name)
             .ok_or_else(error)?;
         let fewest = match algorithm {
-            Algorithm::Sha256 => FEWEST_DIGITS,
+            Algorithm::Sha256 => MIN_DIGITS,
             Algorithm::Md5 => algorithm.digits(),
         };
         let is_valid = (fewest..=algorithm.digits()).contains(&digits.len())

@@ -1,7 +1,7 @@
 //! The download of a file: continued, verified, and whole or missing.
 //!
 //! Bytes go to `NAME.part`, beside it `NAME.part.json` notes the address and what identifies its content. Ranges continue
-//! the part, if the server vouches that it is of the same content or a checksum will. The checksum is computed as the
+//! the part, if the server states that it is of the same content or a checksum will show it. The checksum is computed as the
 //! bytes pass. What is verified is synced and renamed to `NAME`.
 
 use super::checksum::{Checksum, Hasher};
@@ -26,10 +26,10 @@ const MAX_RESTARTS: u32 = 2;
 /// The wait after the first failure; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// A server that asks for a longer wait is left alone.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const MAX_WAIT: Duration = Duration::from_secs(600);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The most bytes of a file whose size nobody states.
-const LARGEST_FILE: u64 = 64 << 30;
+/// The most bytes of a file without a published size.
+const MAX_FILE_BYTES: u64 = 64 << 30;
 const MAX_NOTE_BYTES: u64 = 64 << 10;
 
 /// A published file to download.
@@ -186,7 +186,7 @@ impl<'a> PartialFile<'a> {
             };
             let name = self.wanted.name;
             match wait {
-                Some(wait) if wait > LONGEST_WAIT => {
+                Some(wait) if wait > MAX_WAIT => {
                     let asked = about_duration(wait.as_secs_f64());
                     return Err(failed(
                         url,
@@ -257,16 +257,16 @@ impl<'a> PartialFile<'a> {
         })?;
         self.admit(&answer, url, &note, watcher)?;
         let total = answer.total.or(bytes);
-        let limit = total.unwrap_or(LARGEST_FILE);
+        let limit = total.unwrap_or(MAX_FILE_BYTES);
         let checked = match (answer.total, bytes) {
             (Some(found), Some(expected)) if found != expected => Err(FetchError::Length {
                 place: url.to_owned(),
                 expected,
                 found,
             }),
-            _ if limit > LARGEST_FILE => Err(failed(
+            _ if limit > MAX_FILE_BYTES => Err(failed(
                 url,
-                format!("its {limit} bytes are more than the limit of {LARGEST_FILE}"),
+                format!("its {limit} bytes are more than the limit of {MAX_FILE_BYTES}"),
             )),
             _ => self.check_space(total.map_or(0, |total| total.saturating_sub(self.length))),
         };

@@ -22,7 +22,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_REDIRECTS: u32 = 8;
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
-/// The least bytes of the first chunk, by which a page is told from a file.
+/// The least bytes of the first chunk, by which a page is distinguished from a file.
 const FIRST_CHUNK: usize = 512;
 /// Chunks that wait for the disk.
 const CHUNKS_AHEAD: usize = 4;
@@ -45,7 +45,7 @@ pub(super) struct Validator {
 }
 
 impl Validator {
-    /// The value of `If-Range`: a strong entity tag, or else the date. A weak tag does not vouch for bytes.
+    /// The value of `If-Range`: a strong entity tag, or else the date. A weak tag does not identify bytes.
     pub(super) fn if_range(&self) -> Option<&str> {
         let strong = self.etag.as_deref().filter(|tag| !tag.starts_with("W/"));
         strong.or(self.modified.as_deref())
@@ -180,7 +180,7 @@ impl Client {
         let response = request.call().map_err(no_answer)?;
         if url.starts_with("https:") && response.get_uri().scheme_str() != Some("https") {
             return Err(NoAnswer::Never(
-                "it redirects from https to http, which anybody can change on the way".to_owned(),
+                "it redirects from https to http, which others can change on the way".to_owned(),
             ));
         }
         Ok((head(&response)?, response.into_body().into_reader()))
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_tag_does_not_vouch_for_bytes() {
+    fn weak_tag_does_not_identify_bytes() {
         let validator = |etag: Option<&str>, modified: Option<&str>| Validator {
             etag: etag.map(str::to_owned),
             modified: modified.map(str::to_owned),

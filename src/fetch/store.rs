@@ -33,12 +33,12 @@ pub struct Store {
     offline: Option<&'static str>,
 }
 
-/// Whether a checksum vouches for what was fetched.
+/// Whether a checksum verifies what was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {
     /// All published checksums are right.
     Verified,
-    /// Nobody states a checksum of these files; their SHA-256 now.
+    /// These files have no published checksum; their SHA-256 now.
     Unverified(Vec<String>),
 }
 

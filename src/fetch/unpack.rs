@@ -1,6 +1,6 @@
 //! Unpacking archives from elsewhere.
 //!
-//! Only plain files and directories are taken. A name that leads out, a link or a device refuses the archive, and so does
+//! Only plain files and directories are taken. A name that leads out, a link or a device rejects the archive, and so does
 //! one that expands beyond any archive of images or captions.
 
 use super::assets::ArchiveKind;
@@ -17,13 +17,13 @@ use tar::{Archive, EntryType};
 use zip::ZipArchive;
 
 /// An archive that expands more is a bomb: deflate reaches 1,032, captions reach 20.
-const MOST_EXPANSION: u64 = 200;
+const MAX_EXPANSION: u64 = 200;
 /// Small archives may expand more.
 const SMALL: u64 = 1 << 20;
 /// COCO has 123,287 images.
-const MOST_ENTRIES: usize = 4 << 20;
-const LONGEST_NAME: usize = 1024;
-const MOST_LEVELS: usize = 32;
+const MAX_ENTRIES: usize = 4 << 20;
+const MAX_NAME_BYTES: usize = 1024;
+const MAX_LEVELS: usize = 32;
 
 /// The files that macOS adds to archives.
 const MAC_FOLDER: &str = "__MACOSX";
@@ -55,7 +55,7 @@ pub(super) fn unpack(
         archive: path,
         into,
         watcher,
-        left: length.saturating_mul(MOST_EXPANSION).max(SMALL * MOST_EXPANSION),
+        left: length.saturating_mul(MAX_EXPANSION).max(SMALL * MAX_EXPANSION),
         written: 0,
         entries: 0,
     };
@@ -69,13 +69,13 @@ pub(super) fn unpack(
         ArchiveKind::TarGz => unpacking.tar(file, &name)?,
     }
     match unpacking.written {
-        0 => Err(unpacking.refused("it has no files")),
+        0 => Err(unpacking.rejected("it has no files")),
         _ => Ok(()),
     }
 }
 
 impl Unpacking<'_> {
-    fn refused(&self, problem: impl Into<String>) -> FetchError {
+    fn rejected(&self, problem: impl Into<String>) -> FetchError {
         FetchError::Archive {
             path: self.archive.to_owned(),
             problem: problem.into(),
@@ -97,8 +97,8 @@ impl Unpacking<'_> {
             .decompressed_size()
             .and_then(|size| u64::try_from(size).ok());
         if stated.is_some_and(|stated| stated > self.left) {
-            return Err(self.refused(format!(
-                "it expands more than {MOST_EXPANSION} times, as no archive of data does"
+            return Err(self.rejected(format!(
+                "it expands more than {MAX_EXPANSION} times, as no archive of data does"
             )));
         }
         self.check_space(stated.unwrap_or(0))?;
@@ -112,7 +112,7 @@ impl Unpacking<'_> {
                 .unix_mode()
                 .is_some_and(|mode| !matches!(mode & 0o170_000, 0 | 0o100_000 | 0o040_000));
             if is_special || entry.is_symlink() {
-                return Err(self.refused(format!("{name:?} in it is a link or a device")));
+                return Err(self.rejected(format!("{name:?} in it is a link or a device")));
             }
             match entry.is_dir() {
                 true => self.directory(&name)?,
@@ -146,7 +146,7 @@ impl Unpacking<'_> {
                 EntryType::Regular | EntryType::Continuous => self.file(&name, entry, size)?,
                 EntryType::Directory => self.directory(&name)?,
                 EntryType::XGlobalHeader => {}
-                _ => return Err(self.refused(format!("{name:?} in it is a link or a device"))),
+                _ => return Err(self.rejected(format!("{name:?} in it is a link or a device"))),
             }
         }
         Ok(())
@@ -170,11 +170,11 @@ impl Unpacking<'_> {
     /// The place of an entry; `None` for the files that macOS adds.
     fn place(&mut self, name: &str) -> Result<Option<ConfinedPath>, FetchError> {
         self.entries += 1;
-        if self.entries > MOST_ENTRIES {
-            return Err(self.refused(format!("it has more than {MOST_ENTRIES} entries")));
+        if self.entries > MAX_ENTRIES {
+            return Err(self.rejected(format!("it has more than {MAX_ENTRIES} entries")));
         }
-        if name.contains(['\0', '\\']) || name.len() > LONGEST_NAME {
-            return Err(self.refused(format!(
+        if name.contains(['\0', '\\']) || name.len() > MAX_NAME_BYTES {
+            return Err(self.rejected(format!(
                 "the name {:?} in it is none of a file",
                 name.chars().take(80).collect::<String>()
             )));
@@ -184,11 +184,11 @@ impl Unpacking<'_> {
             match component {
                 Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
                 Component::CurDir => {}
-                _ => return Err(self.refused(format!("{name:?} in it leads out of its directory"))),
+                _ => return Err(self.rejected(format!("{name:?} in it leads out of its directory"))),
             }
         }
-        if parts.len() > MOST_LEVELS {
-            return Err(self.refused(format!("it has more than {MOST_LEVELS} levels of directories")));
+        if parts.len() > MAX_LEVELS {
+            return Err(self.rejected(format!("it has more than {MAX_LEVELS} levels of directories")));
         }
         let is_from_mac = parts
             .iter()
@@ -208,15 +208,15 @@ impl Unpacking<'_> {
             return Ok(());
         };
         if size > self.left {
-            return Err(self.refused(format!(
-                "it expands more than {MOST_EXPANSION} times, as no archive of data does"
+            return Err(self.rejected(format!(
+                "it expands more than {MAX_EXPANSION} times, as no archive of data does"
             )));
         }
         let parent = place.parent().map_or(Ok(()), |parent| parent.create_dir_all());
         let file = parent.and_then(|()| place.open_in_place());
         let mut file = file.map_err(FetchError::at(&place))?;
         if file.metadata().map_err(FetchError::at(&place))?.len() > 0 {
-            return Err(self.refused(format!("{name:?} is in it twice")));
+            return Err(self.rejected(format!("{name:?} is in it twice")));
         }
         let damaged = self.damaged();
         // Its header states the size; more than that is not read.
@@ -226,7 +226,7 @@ impl Unpacking<'_> {
             None => damaged(&error),
         })?;
         if written != size {
-            return Err(self.refused(format!("{name:?} in it has not the size that it states")));
+            return Err(self.rejected(format!("{name:?} in it has not the size that it states")));
         }
         self.left -= written;
         self.written += written;
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_out_refuse_the_archive() {
+    fn names_that_lead_out_reject_the_archive() {
         for name in ["../evil", "/tmp/cutline-evil", "a/../../evil", "a\\..\\evil"] {
             let regular = [(name, EntryType::Regular, &b"E"[..])];
             for (archive, kind) in [
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn links_refuse_the_archive() {
+    fn links_reject_the_archive() {
         for kind in [
             EntryType::Symlink,
             EntryType::Link,

@@ -480,7 +480,7 @@ fn interrupted_and_killed_downloads_continue() {
 }
 
 #[test]
-fn offline_refuses_with_the_command_for_another_machine() {
+fn offline_rejects_with_the_command_for_another_machine() {
     let server = Server::start(|request| Response::file(&content(), TAG, request));
     let machine = Machine::with_net(&server);
     for name in ["CUTLINE_OFFLINE", "HF_HUB_OFFLINE"] {

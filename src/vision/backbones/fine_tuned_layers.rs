@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn specs_whose_parts_do_not_fit_are_refused() {
+    fn specs_whose_parts_do_not_fit_are_rejected() {
         let change = |change: fn(&mut Vec<ConvLayer>)| {
             let mut range = later();
             change(&mut range.layers);

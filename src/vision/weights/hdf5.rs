@@ -6,7 +6,7 @@
 //! layer as an attribute.
 
 use super::layout::row_major_strides;
-use super::npz::MOST_TIMES_SMALLER;
+use super::npz::MAX_COMPRESSION;
 use super::tensor::{ByteOrder, Tensor, element_bytes};
 use super::{Index, WeightsErrorKind, Window};
 use hdf5_reader::error::Error;
@@ -64,7 +64,7 @@ pub(super) fn index_paths(window: &Window) -> Result<Index, WeightsErrorKind> {
     let root = file.root_group().map_err(damaged)?;
     collect(&root, &LayerNames::new(), None, &mut Vec::new(), &mut entries)?;
     let mut index = Index::default();
-    let mut room = window.bytes().len().saturating_mul(MOST_TIMES_SMALLER);
+    let mut room = window.bytes().len().saturating_mul(MAX_COMPRESSION);
     for entry in &entries {
         let name = entry.path.join("/");
         if !matches!(entry.dataset.dtype(), Datatype::FloatingPoint { .. }) {

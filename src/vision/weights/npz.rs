@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, WeightsErrorKind>;
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// `numpy.savez_compressed` makes weights a little smaller. More than this many times is an attack on the memory.
-pub(super) const MOST_TIMES_SMALLER: usize = 16;
+pub(super) const MAX_COMPRESSION: usize = 16;
 
 /// Whether all entries are arrays.
 pub(super) fn recognizes(names: &[String]) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn recognizes(names: &[String]) -> bool {
 /// The arrays by name. Arrays of other types than numbers are left out.
 pub(super) fn index(file: &[u8], archive: &mut Archive<'_>) -> Result<Index> {
     let mut index = Index::default();
-    let mut room = file.len().saturating_mul(MOST_TIMES_SMALLER);
+    let mut room = file.len().saturating_mul(MAX_COMPRESSION);
     for entry in archive::names(archive) {
         let name = entry.trim_end_matches(".npy").trim_end_matches(":0");
         if let Some(range) = archive::stored_range(archive, &entry)? {
