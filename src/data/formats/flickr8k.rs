@@ -87,11 +87,8 @@ impl ListedNames {
         if index.has_image(&key) {
             return Some(key.into_owned());
         }
-        let first = || {
-            name.split_whitespace()
-                .next()
-                .filter(|first| first.len() < name.len())
-        };
+        let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+        let first = || name.split(is_end).next().filter(|first| first.len() < name.len());
         let found = self.names.find(name).or_else(|| self.names.find(first()?));
         found.map(|found| self.keys[found].clone())
     }
@@ -141,6 +138,7 @@ mod tests {
             ("img_0.jpg", "img_0.png"),
             ("images/img_1", "img_1.png"),
             ("img_1 -1", "img_1.png"),
+            ("img_1.png,0", "img_1.png"),
             ("\"img_1.png\"", "img_1.png"),
             ("8", "000000000008.jpg"),
             ("x.jpg", "b/x.jpg"),

@@ -282,6 +282,12 @@ impl Dialect {
         if let Some(columns) = under_unknown_names(&rows, &is_image) {
             return Some((columns, rows.into_iter().next()));
         }
+        // A header of unknown names over captions in several languages, for one: the user has to choose.
+        let is_headed =
+            rows.len() > 1 && is_like_header(&rows[0]) && !rows[0].iter().any(|cell| is_image(cell));
+        if is_headed && Columns::by_content(&rows[1..], &is_image).is_some() {
+            return None;
+        }
         let by_content = || Columns::by_content(&rows, &is_image).filter(|columns| columns.count > 2);
         let columns = is_separate
             .then(by_content)
@@ -509,6 +515,9 @@ mod tests {
         );
         let found = index_of("image,caption,data_split\na.jpg,a dog runs,train\nb.jpg,a cat sits,val\n");
         assert!(found.has_splits());
+        let languages = "file_of_it,english,german\na.jpg,a dog runs,ein Hund\nb.jpg,a cat sits,eine Katze\n";
+        let files = ImageFiles::default();
+        assert!(Table::of(languages, &ColumnNames::default(), &files).is_none());
         let found = captions("uri|ref1|ref2\na.jpg|a dog runs|the dog\nb.jpg|a cat sits|the cat\n");
         assert_eq!(found[0].1, ["a dog runs", "the dog"]);
     }
