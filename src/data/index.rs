@@ -205,6 +205,8 @@ impl CaptionIndex {
         let mut links = Links::default();
         let mut renamed = 0;
         let mut ambiguous = Vec::new();
+        let mut by_path: HashMap<PathBuf, usize> = HashMap::new();
+        let mut merged = 0;
 
         for (key, IndexedImage { split, captions, .. }) in indexed {
             let found = find_file(&files.roots, &key, &mut links).or_else(|| {
@@ -219,6 +221,12 @@ impl CaptionIndex {
             });
             if let Some((root, path)) = found {
                 used_roots.insert(root);
+                if let Some(&same) = by_path.get(&path) {
+                    merge(&mut images[same], key, split, captions, &mut problems);
+                    merged += 1;
+                    continue;
+                }
+                by_path.insert(path.clone(), images.len());
                 images.push(SourceImage {
                     key,
                     path,
@@ -259,6 +267,12 @@ impl CaptionIndex {
                 example,
                 looked_in: files.roots,
             });
+        }
+        if merged > 0 {
+            images.sort_by(|one, other| one.key.cmp(&other.key));
+            notes.push(format!(
+                "{merged} further names of images mean files that other names mean too; their captions are together"
+            ));
         }
         if renamed > 0 {
             notes.push(format!(
@@ -332,6 +346,27 @@ fn is_mark(word: &str) -> bool {
     };
     let inner = inner.trim_matches('|');
     BRACKETED.iter().any(|mark| inner.eq_ignore_ascii_case(mark))
+}
+
+/// Adds what another name of an image's file has. The name that is the file's own stays.
+fn merge(
+    image: &mut SourceImage,
+    key: String,
+    split: Option<Split>,
+    captions: Vec<SourceCaption>,
+    problems: &mut Problems,
+) {
+    if let (Some(first), Some(other)) = (image.split, split)
+        && first != other
+    {
+        let detail = format!("in {first} and in {other}");
+        problems.add(ProblemKind::SplitConflict, &key, detail);
+    }
+    image.split = image.split.or(split);
+    image.captions.extend(captions);
+    if image.path.ends_with(&key) && key.len() > image.key.len() || !image.path.ends_with(&image.key) {
+        image.key = key;
+    }
 }
 
 fn find_file<'a>(roots: &'a [PathBuf], key: &str, links: &mut Links) -> Option<(&'a PathBuf, PathBuf)> {
@@ -750,6 +785,25 @@ mod tests {
             problems.of_kind(ProblemKind::SplitConflict)[0].detail,
             "in dev and in test"
         );
+    }
+
+    #[test]
+    fn names_of_one_file_are_one_image() {
+        let directory = tempfile::tempdir().unwrap();
+        for file in ["x.png", "y.png"] {
+            fs::write(directory.path().join(file), "").unwrap();
+        }
+        let mut index = CaptionIndex::of_images(vec![directory.path().to_owned()]);
+        for name in ["./x.png", "X.PNG", "foo/x.png", "x", "x.png", "y.png"] {
+            index.caption(name, SourceCaption::new(name));
+        }
+        index.split("x", Split::Dev);
+        let FoundImages { images, notes, .. } = index.find_images().unwrap();
+        let keys: Vec<&str> = images.iter().map(|image| image.key.as_str()).collect();
+        assert_eq!(keys, ["x.png", "y.png"]);
+        assert_eq!(images[0].captions.len(), 5);
+        assert_eq!(images[0].split, Some(Split::Dev));
+        assert!(notes[0].starts_with("4 further names"), "{notes:?}");
     }
 
     #[test]
