@@ -545,8 +545,8 @@ fn vizwiz_and_nocaps_as_unpacked_are_read() {
 #[test]
 fn columns_can_be_given() {
     let table = format!(
-        "what,where,part\n{}",
-        rows(|image, _| format!("A dog,{image},train\n"))
+        "what,else,where,part\n{}",
+        rows(|image, _| format!("A dog,A cat,{image},train\n"))
     );
     let source = directory(&[("captions.csv", table.as_bytes())], &below("images/"));
     let mut given = DataSource::new(source.path().join("captions.csv"));

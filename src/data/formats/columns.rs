@@ -209,10 +209,15 @@ impl Columns {
             column != image && rows.iter().all(|row| row[column].trim().parse::<Split>().is_ok())
         };
         let split = (0..count).find(is_split);
-        let is_caption = |&column: &usize| {
-            column != image && Some(column) != split && most(column, &|cell| cell.trim().contains(' '))
+        let others = (0..count).filter(|&column| column != image && Some(column) != split);
+        let others: Vec<usize> = others.collect();
+        let captions = match others[..] {
+            [only] => vec![only],
+            _ => others
+                .into_iter()
+                .filter(|&column| most(column, &|cell| cell.trim().contains(' ')))
+                .collect(),
         };
-        let captions: Vec<usize> = (0..count).filter(is_caption).collect();
         (!captions.is_empty()).then(|| Self {
             split,
             ..Self::at(image, captions, count)

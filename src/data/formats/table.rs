@@ -223,7 +223,16 @@ fn has_single_quotes(rows: &[&str], delimiter: char) -> bool {
 /// The columns of a table whose header has unknown names, by the rows below.
 fn under_unknown_names(rows: &[Vec<String>], is_image: &dyn Fn(&str) -> bool) -> Option<Columns> {
     let (names, rows) = rows.split_first()?;
-    let columns = Columns::by_content(rows, is_image)?;
+    if names.len() < 2 || rows.iter().any(|row| row.len() < names.len()) {
+        return None;
+    }
+    // Further delimiters belong to the caption, if it is the last column.
+    let fitted = |row: &Vec<String>| {
+        let (first, rest) = row.split_at(names.len() - 1);
+        [first, &[rest.join(" ")]].concat()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(fitted).collect();
+    let columns = Columns::by_content(&rows, is_image)?;
     let is_header = is_like_header(names) && names.len() == columns.count && !names[0].starts_with('#');
     (is_header && !is_image(&names[columns.image]) && columns.captions_are_alike(names)).then_some(columns)
 }
