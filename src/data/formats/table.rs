@@ -524,7 +524,7 @@ mod tests {
         );
         let found = index_of("image,caption,data_split\na.jpg,a dog runs,train\nb.jpg,a cat sits,val\n");
         assert!(found.has_splits());
-        let languages = "file_of_it,english,german\na.jpg,a dog runs,ein Hund\nb.jpg,a cat sits,eine Katze\n";
+        let languages = "file_of_it,english,spanish\na.jpg,a dog runs,un perro\nb.jpg,a cat sits,un gato\n";
         let files = ImageFiles::default();
         assert!(Table::of(languages, &ColumnNames::default(), &files).is_none());
         let found = captions("uri|ref1|ref2\na.jpg|a dog runs|the dog\nb.jpg|a cat sits|the cat\n");
