@@ -10,7 +10,7 @@
 //! reader reads both.
 
 use super::error::DatasetError;
-use super::index::is_image_name;
+use super::image_files::is_image_name;
 use super::split::{self, Split};
 use crate::files::ConfinedPath;
 use crate::text::{counted, json_of_python};

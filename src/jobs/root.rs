@@ -283,12 +283,11 @@ impl Root {
             false if is_path => {
                 // Completions of the shell end with a separator.
                 let bare = name.trim_end_matches(std::path::is_separator);
-                match bare.parse::<Name>() {
-                    Ok(bare) if self.parent_of(kind).join(bare.as_str()).is_dir() => {
-                        Ok(self.parent_of(kind).join(bare.as_str()))
-                    }
-                    _ => Err(DirectoryError::NoDirectory { kind, path }),
-                }
+                let bare = bare.parse::<Name>().ok();
+                let named = bare.map(|name| self.parent_of(kind).join(name.as_str()));
+                named
+                    .filter(|named| named.is_dir())
+                    .ok_or(DirectoryError::NoDirectory { kind, path })
             }
             false => Err(self.missing(kind, name)),
         }

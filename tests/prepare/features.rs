@@ -10,6 +10,18 @@ use safetensors::tensor::TensorView;
 use std::fs;
 use std::path::PathBuf;
 
+/// The arguments that prepare a few drawn images as `mine`.
+const SCENES: [&str; 8] = [
+    "prepare",
+    "scenes",
+    "--name",
+    "mine",
+    "--num-images",
+    "10",
+    "--size",
+    "32",
+];
+
 #[test]
 fn foreign_weights_are_rejected_before_writing() {
     let workspace = Workspace::new();
@@ -61,18 +73,8 @@ fn chosen_preprocessing_is_kept_in_the_store_and_used_for_new_images() {
     let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
     let backbone = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
-    let scenes = [
-        "prepare",
-        "scenes",
-        "--name",
-        "mine",
-        "--num-images",
-        "10",
-        "--size",
-        "32",
-    ];
     let caffe = ["--preprocessing", "caffe"];
-    workspace.succeeds(&[&scenes[..], &backbone, &caffe].concat());
+    workspace.succeeds(&[&SCENES[..], &backbone, &caffe].concat());
     let store = workspace.dataset("mine/features/mobilenet_v2-features-pooled-caffe");
     let store = FeatureStore::open(&store).unwrap();
     assert_eq!(
@@ -108,17 +110,7 @@ fn features_command_equals_feature_store() {
     let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
     let backbone = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
-    let prepare = [
-        "prepare",
-        "scenes",
-        "--name",
-        "mine",
-        "--num-images",
-        "10",
-        "--size",
-        "32",
-    ];
-    workspace.succeeds(&[&prepare[..], &backbone].concat());
+    workspace.succeeds(&[&SCENES[..], &backbone].concat());
     let features = workspace.dataset("mine/features");
     let store = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
     assert_eq!(

@@ -1,7 +1,8 @@
 //! What the columns of a table, or the keys of an object, mean.
 
 use crate::data::image::SourceCaption;
-use crate::data::index::{CaptionIndex, is_image_name};
+use crate::data::image_files::is_image_name;
+use crate::data::index::CaptionIndex;
 use crate::data::problems::ProblemKind;
 use crate::data::split::Split;
 use crate::suggest::UnknownName;

@@ -3,7 +3,8 @@
 use super::{Format, Reader, lines, text_file};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
-use crate::data::index::{CaptionIndex, ImageFiles, is_image_name};
+use crate::data::image_files::{ImageFiles, is_image_name};
+use crate::data::index::CaptionIndex;
 use std::path::Path;
 
 /// Characters and lines that suffice to recognize the format.

@@ -6,8 +6,10 @@ use super::lines;
 use super::{Format, Reader};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
-use crate::data::index::{CaptionIndex, ImageNames};
+use crate::data::image_files::ImageNames;
+use crate::data::index::CaptionIndex;
 use crate::data::split::{self, Split};
+use std::cell::OnceCell;
 use std::path::Path;
 
 pub(super) const READER: Reader = Reader {
@@ -61,22 +63,24 @@ pub(in crate::data) fn split_list_named(name: &str) -> Option<Split> {
 
 /// Whether the first line of a file names an image of the index.
 pub(in crate::data) fn is_split_list(file: &Path, index: &CaptionIndex) -> bool {
-    lines::first(file).is_some_and(|line| ListedNames::of(index).key(index, &line).is_some())
+    lines::first(file).is_some_and(|line| ListedNames::default().key(index, &line).is_some())
 }
 
 /// The images of an index by the names that a split list may give them.
+#[derive(Default)]
 struct ListedNames {
-    keys: Vec<String>,
-    names: ImageNames,
+    /// Listed when a name is first not a key.
+    names: OnceCell<(Vec<String>, ImageNames)>,
 }
 
 impl ListedNames {
-    fn of(index: &CaptionIndex) -> Self {
-        let keys: Vec<String> = index.keys().map(str::to_owned).collect();
-        Self {
-            names: ImageNames::new(keys.iter().map(String::as_str)),
-            keys,
-        }
+    fn find(&self, index: &CaptionIndex, name: &str) -> Option<String> {
+        let (keys, names) = self.names.get_or_init(|| {
+            let keys: Vec<String> = index.keys().map(str::to_owned).collect();
+            let names = ImageNames::new(keys.iter().map(String::as_str));
+            (keys, names)
+        });
+        names.find(name).map(|found| keys[found].clone())
     }
 
     /// The key of the image on a line: its name, which may be in quotes, with another extension, letter case or directory,
@@ -89,8 +93,7 @@ impl ListedNames {
         }
         let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
         let first = || name.split(is_end).next().filter(|first| first.len() < name.len());
-        let found = self.names.find(name).or_else(|| self.names.find(first()?));
-        found.map(|found| self.keys[found].clone())
+        self.find(index, name).or_else(|| self.find(index, first()?))
     }
 }
 
@@ -100,7 +103,7 @@ pub(in crate::data) fn read_split_list(
     split: Split,
     index: &mut CaptionIndex,
 ) -> Result<(), DatasetError> {
-    let names = ListedNames::of(index);
+    let names = ListedNames::default();
     let (mut known, mut unknown) = (0, None);
     let read = lines::read(file, index, |index, line| {
         let key = names.key(index, line);
@@ -131,7 +134,7 @@ mod tests {
         for image in ["img_0.png", "img_1.png", "000000000008.jpg", "b/x.jpg"] {
             index.image(image);
         }
-        let names = ListedNames::of(&index);
+        let names = ListedNames::default();
         for (line, key) in [
             ("img_0", "img_0.png"),
             ("IMG_0.PNG", "img_0.png"),

@@ -20,7 +20,8 @@ mod table;
 mod text_file;
 
 use super::error::DatasetError;
-use super::index::{CaptionIndex, ImageFiles};
+use super::image_files::ImageFiles;
+use super::index::CaptionIndex;
 use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -3,7 +3,8 @@
 use super::columns::{Cell, ColumnNames, Columns};
 use super::{descriptions, lines, text_file};
 use crate::data::error::DatasetError;
-use crate::data::index::{CaptionIndex, ImageFiles, is_image_name};
+use crate::data::image_files::{ImageFiles, is_image_name};
+use crate::data::index::CaptionIndex;
 use std::cell::RefCell;
 use std::iter;
 use std::path::Path;

@@ -46,6 +46,16 @@ impl Recipe {
         }
     }
 
+    /// Those of torchvision's first weights, and of its second, which are published under a part of a path and read
+    /// images resized to 232.
+    pub(crate) fn torchvision(first: Preprocessing, second: &'static str) -> Vec<Self> {
+        let resized = first.clone().shorter_side(232);
+        vec![
+            Self::of(PreprocessingKind::Torchvision, first),
+            Self::of(PreprocessingKind::TorchvisionV2, resized).at(second),
+        ]
+    }
+
     /// The same for weights that are recognized by a part of their path.
     pub(crate) const fn at(self, path: &'static str) -> Self {
         let sign = Sign::Path(path);

@@ -51,11 +51,7 @@ pub(super) fn architecture(source: WeightSource) -> Architecture {
             usual.with(Interpolation::Bicubic),
         )]
     } else {
-        let second = Recipe::of(PreprocessingKind::TorchvisionV2, usual.clone().shorter_side(232));
-        vec![
-            Recipe::of(PreprocessingKind::Torchvision, usual),
-            second.at("mobilenet_v2-7ebf99e0"),
-        ]
+        Recipe::torchvision(usual, "mobilenet_v2-7ebf99e0")
     };
     let network = MobileNet {
         recipes,

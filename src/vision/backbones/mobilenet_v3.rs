@@ -90,11 +90,7 @@ pub(super) fn architecture(source: WeightSource) -> Architecture {
             Preprocessing::timm(SIZE, 8750),
         )]
     } else {
-        let second = Recipe::of(PreprocessingKind::TorchvisionV2, usual.clone().shorter_side(232));
-        vec![
-            Recipe::of(PreprocessingKind::Torchvision, usual),
-            second.at("mobilenet_v3_large-5c1a4163"),
-        ]
+        Recipe::torchvision(usual, "mobilenet_v3_large-5c1a4163")
     };
     let network = MobileNet {
         recipes,

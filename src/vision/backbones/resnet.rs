@@ -61,11 +61,10 @@ pub(super) fn architecture(source: WeightSource, variant: &ResNet) -> Architectu
             let nearest = Preprocessing::caffe(SIZE).with(Interpolation::Nearest);
             vec![Recipe::of(PreprocessingKind::Keras, nearest)]
         }
-        _ => vec![
-            Recipe::of(PreprocessingKind::Torchvision, usual.clone()),
-            Recipe::of(PreprocessingKind::TorchvisionV2, usual.shorter_side(232)).at(variant.second),
-            Recipe::of(PreprocessingKind::Timm, Preprocessing::timm(SIZE, 9500)).at(TIMM_FOLDER),
-        ],
+        _ => {
+            let timm = Recipe::of(PreprocessingKind::Timm, Preprocessing::timm(SIZE, 9500)).at(TIMM_FOLDER);
+            [Recipe::torchvision(usual, variant.second), vec![timm]].concat()
+        }
     };
     let default = format!("layer4.{}", variant.blocks[3] - 1);
     let mut architecture = Architecture::new(recipes, &[&default]);
