@@ -31,6 +31,7 @@ mod json;
 mod keys;
 mod optional_metrics;
 mod output;
+mod pack;
 mod prepare;
 mod preprocessing;
 mod progress;
@@ -178,6 +179,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Compare(compare::Compare),
     Caption(caption::Caption),
+    Pack(pack::Pack),
     Features(features::Features),
     Score(score::Score),
     Show(show::Show),
@@ -199,6 +201,7 @@ impl Command {
             Self::Evaluate(command) => among_threads(|| command.run(context)),
             Self::Compare(command) => command.run(context),
             Self::Caption(command) => among_threads(|| command.run(context)),
+            Self::Pack(command) => command.run(context),
             Self::Features(command) => command.run(context),
             Self::Score(command) => command.run(context),
             Self::Show(command) => command.run(context),
