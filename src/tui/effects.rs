@@ -34,11 +34,18 @@ pub struct EffectRunner {
     pub messages: Sender<Message>,
     pub image_requests: Sender<Vec<ImageKey>>,
     pub caption_requests: Sender<CaptionerRequest>,
+    pub wake_ups: Sender<()>,
 }
 
 type Outcome = Result<String, String>;
 
 impl EffectRunner {
+    /// Makes the watcher list the directories soon.
+    pub fn wake_watcher(&self) {
+        // A watcher that has ended needs none.
+        let _ = self.wake_ups.send(());
+    }
+
     /// Runs an effect; slow ones on a thread of their own.
     pub fn run(&self, effect: Effect) {
         match effect {

@@ -135,7 +135,9 @@ fn run(
     let mut last_frame = Instant::now();
     while app.lifecycle == Lifecycle::Running {
         let size = app.size;
-        for effect in handle_messages(messages, &mut app, interval, last_frame) {
+        let work = handle_messages(messages, &mut app, interval, last_frame);
+        effects.wake_watcher();
+        for effect in work {
             match effect {
                 Effect::Suspend => {
                     screen.suspend()?;
@@ -164,16 +166,18 @@ fn run(
 fn start_threads(root: &Root, picker: Picker, sender: Sender<Message>) -> io::Result<EffectRunner> {
     let (image_requests, images) = channel();
     let (caption_requests, captions) = channel();
+    let (wake_ups, watched_wake_ups) = channel();
     let effects = EffectRunner {
         root: root.clone(),
         messages: sender.clone(),
         image_requests,
         caption_requests,
+        wake_ups,
     };
     terminal::listen(sender.clone())?;
     terminal::listen_to_hang_up(sender.clone())?;
     let (watched, to_main) = (root.clone(), sender.clone());
-    spawn("watch", move || watch::watch(&watched, &to_main))?;
+    spawn("watch", move || watch::watch(&watched, &to_main, &watched_wake_ups))?;
     let to_main = sender.clone();
     spawn("images", move || image_worker::run(&picker, &images, &to_main))?;
     let root = root.clone();

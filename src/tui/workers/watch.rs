@@ -11,7 +11,7 @@ use crate::model::feature_directories;
 use crate::tui::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LOG_INTERVAL: Duration = Duration::from_millis(200);
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 /// Directories that take long to list, because they are many or far away, are listed less often: for at most one part
-/// in `LISTING_PART` of the time, but at least every `MAX_DIRECTORY_INTERVAL`.
+/// in `LISTING_PART` of the time, but at least every `MAX_DIRECTORY_INTERVAL`. While the workbench is idle, the interval
+/// doubles up to that maximum.
 const LISTING_PART: u32 = 300;
 const MAX_DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
 const TAKING_INTERVAL: Duration = Duration::from_millis(1);
@@ -28,10 +29,12 @@ const WATCHED_ENTRIES: [&str; 3] = ["events.jsonl", "lock", "evaluations"];
 
 type Flow<T = ()> = ControlFlow<(), T>;
 
-pub fn watch(root: &Root, messages: &Sender<Message>) {
+/// Watches until the workbench ends. It sends a wake-up whenever the user or a worker does something.
+pub fn watch(root: &Root, messages: &Sender<Message>, wake_ups: &Receiver<()>) {
     let mut watcher = Watcher {
         root,
         messages,
+        wake_ups,
         runs: BTreeMap::new(),
         jobs: BTreeMap::new(),
         heads: BTreeMap::new(),
@@ -46,6 +49,7 @@ pub fn watch(root: &Root, messages: &Sender<Message>) {
 struct Watcher<'a> {
     root: &'a Root,
     messages: &'a Sender<Message>,
+    wake_ups: &'a Receiver<()>,
     runs: BTreeMap<String, WatchedRun>,
     /// Prepare and evaluate jobs, by the path that names them in commands.
     jobs: BTreeMap<String, WatchedJob>,
@@ -153,20 +157,46 @@ impl WatchedJob {
     }
 }
 
+#[derive(PartialEq, Eq)]
+enum Woken {
+    Yes,
+    No,
+}
+
 impl Watcher<'_> {
     fn run(&mut self) -> Flow {
+        let mut idle_interval = DIRECTORY_INTERVAL;
         loop {
             let since = Instant::now();
             self.list()?;
-            let interval = (since.elapsed() * LISTING_PART).clamp(DIRECTORY_INTERVAL, MAX_DIRECTORY_INTERVAL);
+            let shortest = (since.elapsed() * LISTING_PART).clamp(DIRECTORY_INTERVAL, MAX_DIRECTORY_INTERVAL);
+            idle_interval = (idle_interval * 2).clamp(shortest, MAX_DIRECTORY_INTERVAL);
             let listed = Instant::now();
             let mut has_news = self.read_logs(WatchedJob::may_have_news)?;
-            while listed.elapsed() < interval {
-                if !has_news {
-                    thread::sleep(LOG_INTERVAL);
+            while let Some(rest) = idle_interval.checked_sub(listed.elapsed()) {
+                if !has_news && self.wait(rest)? == Woken::Yes {
+                    idle_interval = shortest;
                 }
                 has_news = self.read_logs(WatchedJob::is_active)?;
             }
+        }
+    }
+
+    /// Waits for a wake-up: until active logs are read again, or for all of `rest` if no log is active.
+    fn wait(&self, rest: Duration) -> Flow<Woken> {
+        let mut jobs = self.runs.values().map(|run| &run.job).chain(self.jobs.values());
+        let time = match jobs.any(WatchedJob::is_active) {
+            true => rest.min(LOG_INTERVAL),
+            false => rest,
+        };
+        match self.wake_ups.recv_timeout(time) {
+            Ok(()) => {
+                // One look answers all of them.
+                self.wake_ups.try_iter().for_each(drop);
+                Flow::Continue(Woken::Yes)
+            }
+            Err(RecvTimeoutError::Timeout) => Flow::Continue(Woken::No),
+            Err(RecvTimeoutError::Disconnected) => Flow::Break(()),
         }
     }
 
