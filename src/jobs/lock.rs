@@ -3,8 +3,9 @@
 //! `flock` is exact on one machine, and the kernel releases it when a process dies. On shared file systems it may be
 //! missing (Lustre mounted without `flock`) or not reach other machines (GPFS, NFS with `local_lock`). The lock file
 //! therefore holds a note with a token. The holder reads it again before everything that a second holder would
-//! damage, and works on only while the token is its own; and it touches the file, so that others see it alive. Ages are
-//! differences of the file system's own times: the clocks of two machines may differ by minutes.
+//! damage, and works on only while the token is its own. A thread touches the file, so that others see the process
+//! alive through a long step. Ages are differences of the file system's own times: the clocks of two machines may
+//! differ by minutes.
 
 use super::error::FileError;
 use super::event_log::now;
@@ -14,6 +15,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,7 +25,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// Longer lock files are not read.
 const MAX_LOCK_BYTES: u64 = 4096;
 /// The holder touches its lock file this often.
-pub(super) const TOUCH_INTERVAL: Duration = Duration::from_secs(10);
+const TOUCH_INTERVAL: Duration = Duration::from_secs(10);
 /// A holder that only its note shows is alive while its lock file or its log is at most this old.
 pub(super) const MAX_ALIVE_AGE: Duration = Duration::from_secs(30);
 /// A note written by another machine at the same moment is visible after this time; NFS caches attributes for 3 s.
@@ -74,6 +76,9 @@ pub struct Lock {
     token: String,
     // The kernel releases the lock when the file is closed, also on SIGKILL.
     file: File,
+    // The thread that touches the file ends when this is dropped. Without a thread, events of the log show that the
+    // process is alive.
+    _heartbeat: Option<Sender<()>>,
 }
 
 /// Why a lock was not taken.
@@ -141,6 +146,7 @@ impl Lock {
             let lock = Self {
                 path: path.clone(),
                 token: holder.token,
+                _heartbeat: start_heartbeat(&file).ok(),
                 file,
             };
             if !is_exact || path.is_on_shared_file_system()? {
@@ -162,23 +168,33 @@ impl Lock {
             Err(_) => true,
         }
     }
+}
 
-    /// Shows other machines that this process is alive.
-    pub(super) fn touch(&self) {
-        // On failure the log's events still show it.
-        // The file system's time, not this machine's.
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_NOW,
-        };
-        let _ = rustix::fs::futimens(
-            &self.file,
-            &Timestamps {
-                last_access: now,
-                last_modification: now,
-            },
-        );
-    }
+/// Touches the lock file every [`TOUCH_INTERVAL`], until the sender is dropped.
+fn start_heartbeat(file: &File) -> io::Result<Sender<()>> {
+    let file = file.try_clone()?;
+    let (heartbeat, dropped) = channel();
+    let is_held = move || dropped.recv_timeout(TOUCH_INTERVAL) == Err(RecvTimeoutError::Timeout);
+    thread::Builder::new().name("heartbeat".into()).spawn(move || {
+        while is_held() {
+            touch(&file);
+        }
+    })?;
+    Ok(heartbeat)
+}
+
+/// Sets the times of the file to those of its file system, not of this machine.
+fn touch(file: &File) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    // On failure the log's events still show that the process is alive.
+    let _ = rustix::fs::futimens(file, &times);
 }
 
 impl Drop for Lock {
@@ -187,6 +203,8 @@ impl Drop for Lock {
         if self.is_ours() {
             let _ = self.file.set_len(0);
         }
+        // The thread may close its copy of the file a moment later.
+        let _ = self.file.unlock();
     }
 }
 

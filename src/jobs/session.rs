@@ -5,7 +5,7 @@ use super::control::{ControlCommand, ControlDirectory, ReceivedCommand};
 use super::error::FileError;
 use super::event::{Acknowledgement, EndReason, Event, JobInfo, Record, SessionEnd, SessionStart};
 use super::event_log::EventLog;
-use super::lock::{Lock, LockError, TOUCH_INTERVAL};
+use super::lock::{Lock, LockError};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How often a paused or waiting job checks for commands.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The lock is checked at most this often, and before every checkpoint.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Polls between two attempts to write to a full disk.
 const POLLS_PER_RETRY: usize = 30;
 
@@ -118,7 +120,7 @@ pub struct Session<'a> {
     error: Option<SessionError>,
     // Held until the session is dropped, that is, until after its `end` event.
     lock: Lock,
-    /// When the lock was last checked and touched.
+    /// When the lock was last checked.
     lock_checked: Instant,
     is_lock_lost: bool,
     /// On a file system that other machines share: when the log was last synced.
@@ -221,12 +223,12 @@ impl<'a> Session<'a> {
         SessionError::LockLost { path }
     }
 
-    /// Checks and touches the lock, unless that was done a moment ago.
+    /// Checks the lock, unless that was done a moment ago.
     fn keep_lock(&mut self) -> Result<(), LockLost> {
         if self.is_lock_lost {
             return Err(LockLost);
         }
-        match self.lock_checked.elapsed() < TOUCH_INTERVAL {
+        match self.lock_checked.elapsed() < CHECK_INTERVAL {
             true => Ok(()),
             false => self.check_lock(),
         }
@@ -239,7 +241,6 @@ impl<'a> Session<'a> {
             self.error.get_or_insert(error);
             return Err(LockLost);
         }
-        self.lock.touch();
         self.lock_checked = Instant::now();
         Ok(())
     }
