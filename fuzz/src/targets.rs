@@ -18,6 +18,7 @@ use cutline::diagnosis::TrainingMonitor;
 use cutline::evaluation::{
     CaptionsFile, Comparison, CorpusScores, ExportFormat, RawCaption, SavedEvaluation, most_changed,
 };
+use cutline::fetch::{self, ArchiveKind, FetchObserver};
 use cutline::files::ConfinedPath;
 use cutline::jobs::{
     self, CheckpointSaved, ControlCommand, ControlDirectory, Event, EventLog, JobDirectory, JobStatus,
@@ -31,6 +32,7 @@ use cutline::search::{SearchSettings, write_captions};
 use cutline::text::{Cleaning, Vocabulary, display_safe};
 use cutline::training::{RunConfig, RunSettings, Setting, TrainState};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
+use cutline::vision::features::feature_file::FeatureFile;
 use cutline::vision::features::store::{
     FeatureDtype, FeatureSpec, FeatureStore, FeatureWriter, read_weights_path,
 };
@@ -69,6 +71,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "coco", run: coco, seeds: coco_seeds },
     Target { name: "shards", run: shards, seeds: shards_seeds },
     Target { name: "meteor", run: meteor, seeds: meteor_seeds },
+    Target { name: "features", run: features, seeds: features_seeds },
+    Target { name: "archive", run: archive, seeds: archive_seeds },
 ];
 
 /// Separates the files of a target that reads several. It is in no UTF-8 text.
@@ -817,4 +821,90 @@ fn meteor_seeds() -> Vec<Vec<u8>> {
         "several dogs sit before the well-dressed mr. x...\na group of hounds sits in front of mice no. 7",
     ];
     vec![joined(&files.map(str::as_bytes))]
+}
+
+/// A list of images and a file of features made elsewhere.
+pub fn features(data: &[u8]) -> bool {
+    let [names, features] = files(data);
+    with_directory(|directory| {
+        let list = directory.join("names.txt");
+        let list = (!names.is_empty()).then(|| written(list, names));
+        let file = written(directory.join("features"), features);
+        let Some(file) = valid(FeatureFile::open(&file, list.as_deref())) else {
+            return false;
+        };
+        let is_read = |image| {
+            valid(file.read(image)).is_some_and(|(shape, values)| {
+                assert_eq!(values.len(), shape.regions * shape.channels);
+                true
+            })
+        };
+        (0..file.names().len()).all(is_read)
+    })
+}
+
+fn features_seeds() -> Vec<Vec<u8>> {
+    let npy = |shape: &str, numbers: u8| {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        let header = format!("{header:<117}\n");
+        let values = (0..numbers).flat_map(|number| f32::from(number).to_le_bytes());
+        let magic = b"\x93NUMPY\x01\x00\x76\x00".iter().copied();
+        magic.chain(header.bytes()).chain(values).collect::<Vec<u8>>()
+    };
+    let mut npz = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["a.npy", "b.npy"] {
+        npz.start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        npz.write_all(&npy("(2, 3)", 6)).unwrap();
+    }
+    let npz = npz.finish().unwrap().into_inner();
+    vec![joined(&[b"a\nb\n", &npy("(2, 3)", 6)]), joined(&[b"", &npz])]
+}
+
+/// An archive as publishers have them, zip or a gzipped tar.
+pub fn archive(data: &[u8]) -> bool {
+    struct Silent;
+    impl FetchObserver for Silent {
+        fn begin(&mut self, _: &str, _: u64, _: Option<u64>) {}
+        fn update(&mut self, _: u64) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn notice(&mut self, _: &str) {}
+    }
+    let kind = match data.starts_with(b"\x1f\x8b") {
+        true => ArchiveKind::TarGz,
+        false => ArchiveKind::Zip,
+    };
+    with_directory(|directory| {
+        let archive = written(directory.join("archive/0"), data);
+        let out = directory.join("unpacked");
+        fs::create_dir_all(&out).unwrap();
+        let unpacked = valid(fetch::unpack(
+            &archive,
+            kind,
+            &ConfinedPath::from(&out),
+            &mut Silent,
+        ));
+        let names = fs::read_dir(directory.join("archive")).unwrap().count();
+        assert_eq!(names, 1, "written outside");
+        fs::remove_dir_all(&out).unwrap();
+        unpacked.is_some()
+    })
+}
+
+fn archive_seeds() -> Vec<Vec<u8>> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.add_directory("data", options).unwrap();
+    for name in ["data/captions.txt", "data/images/a.jpg"] {
+        zip.start_file(name, options).unwrap();
+        zip.write_all(b"image,caption\na.jpg,a dog\n").unwrap();
+    }
+    let mut seeds = vec![zip.finish().unwrap().into_inner()];
+    for shard in shards_seeds() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(&shard).unwrap();
+        seeds.push(gzip.finish().unwrap());
+    }
+    seeds
 }

@@ -23,4 +23,5 @@ pub use cache::{CACHE_VARIABLE, Cache, CacheOwner, Caches, Found};
 pub use checksum::{Checksum, ChecksumError};
 pub use error::FetchError;
 pub use store::{Fetched, Store, Verification};
+pub use unpack::unpack;
 pub use watcher::FetchObserver;

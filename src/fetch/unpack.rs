@@ -43,7 +43,7 @@ struct Unpacking<'a> {
 ///
 /// # Errors
 /// If the archive is damaged or hostile, or a file cannot be written. What was unpacked before is left.
-pub(super) fn unpack(
+pub fn unpack(
     path: &Path,
     kind: ArchiveKind,
     into: &ConfinedPath,

@@ -177,7 +177,9 @@ fn start_threads(root: &Root, picker: Picker, sender: Sender<Message>) -> io::Re
     terminal::listen(sender.clone())?;
     terminal::listen_to_hang_up(sender.clone())?;
     let (watched, to_main) = (root.clone(), sender.clone());
-    spawn("watch", move || watch::watch(&watched, &to_main, &watched_wake_ups))?;
+    spawn("watch", move || {
+        watch::watch(&watched, &to_main, &watched_wake_ups)
+    })?;
     let to_main = sender.clone();
     spawn("images", move || image_worker::run(&picker, &images, &to_main))?;
     let root = root.clone();
