@@ -104,31 +104,56 @@ pub fn evaluate<D: Backend>(
     let captions: Vec<CaptionedImage> = best
         .into_iter()
         .zip(split.images)
-        .map(|(hypothesis, image)| CaptionedImage {
-            image: image.key.clone(),
-            caption: vocabulary.decode(&hypothesis.tokens).join(" "),
-            log_probability: hypothesis.log_probability,
-            scores: Scores::default(),
-            references: image
-                .captions
-                .iter()
-                .map(|caption| caption.tokens.join(" "))
-                .collect(),
+        .map(|(hypothesis, image)| {
+            let caption = vocabulary.decode(&hypothesis.tokens).join(" ");
+            CaptionedImage::new(image, caption, hypothesis.log_probability)
         })
         .collect();
     let mut report = report(captions, &split.corpus, evidence, info, search.settings());
-    let raw: Vec<RawCaption<'_>> = report
-        .captions
-        .iter()
-        .zip(split.images)
-        .map(raw_caption)
-        .collect();
-    let ControlFlow::Continue(ptb) = CorpusScores::by_ptb(&raw, add_metrics) else {
+    let scored = signed(
+        &report.summary.scores,
+        &report.captions,
+        split.images,
+        &report.info.tokenizer,
+        add_metrics,
+    );
+    let ControlFlow::Continue((signature, ptb)) = scored else {
         return Err(EvaluationError::Stopped);
     };
-    report.summary.signature = signature(&report.summary.scores, &raw, &report.info.tokenizer);
+    report.summary.signature = signature;
     report.summary.ptb = Some(ptb);
     Ok(report)
+}
+
+/// Scores with what they depend on.
+pub type SignedScores = (Scores, String);
+
+/// The scores of captions of images by the dataset's tokenizer and by coco-caption's, as [`evaluate`] computes them.
+///
+/// `add_metrics` adds to the latter, and may stop the scoring.
+pub fn scores_of(
+    captions: &[CaptionedImage],
+    images: &[&Image],
+    tokenizer: &str,
+    add_metrics: &mut AddMetrics<'_>,
+) -> ControlFlow<(), (SignedScores, CorpusScores)> {
+    let tokenized = tokenized(captions);
+    let scores = metrics::score(&tokenized.examples());
+    let (signature, ptb) = signed(&scores, captions, images, tokenizer, add_metrics)?;
+    ControlFlow::Continue(((scores, signature), ptb))
+}
+
+/// The signature of the scores, and the scores by coco-caption's tokenizer.
+fn signed(
+    scores: &Scores,
+    captions: &[CaptionedImage],
+    images: &[&Image],
+    tokenizer: &str,
+    add_metrics: &mut AddMetrics<'_>,
+) -> ControlFlow<(), (String, CorpusScores)> {
+    let raw: Vec<RawCaption<'_>> = captions.iter().zip(images).map(raw_caption).collect();
+    let ptb = CorpusScores::by_ptb(&raw, add_metrics)?;
+    ControlFlow::Continue((signature(scores, &raw, tokenizer), ptb))
 }
 
 /// A caption with the references as they are in the source.

@@ -1,7 +1,7 @@
 //! The report of an evaluation: scores, intervals, diagnostics, and the caption of each image.
 
 use super::scoring::{CorpusScores, TokenizedCaptions};
-use crate::data::Split;
+use crate::data::{Image, Split};
 use crate::diagnosis::{Diagnosis, Evidence, number_or_nan};
 use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::metrics::{Diversity, Interval, Scores, Shuffled};
@@ -96,6 +96,20 @@ pub struct CaptionedImage {
     pub scores: Scores,
     /// The references' tokens, joined by spaces.
     pub references: Vec<String>,
+}
+
+impl CaptionedImage {
+    /// An image and its caption, not scored yet.
+    pub fn new(image: &Image, caption: String, log_probability: f64) -> Self {
+        let references = image.captions.iter().map(|caption| caption.tokens.join(" "));
+        Self {
+            image: image.key.clone(),
+            caption,
+            log_probability,
+            scores: Scores::default(),
+            references: references.collect(),
+        }
+    }
 }
 
 /// The tokens of images' captions and references.

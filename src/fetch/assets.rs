@@ -2,6 +2,7 @@
 
 use super::checksum::{Checksum, Hasher};
 use super::error::FetchError;
+use super::store::verify_file;
 use crate::config::user_directory;
 use crate::suggest::UnknownName;
 use serde::Deserialize;
@@ -284,6 +285,14 @@ impl Catalog {
     /// The asset of this name and kind, if there is one.
     pub fn get(&self, name: &str, kind: AssetKind) -> Option<&Asset> {
         self.0.get(name).filter(|asset| asset.kind == kind)
+    }
+
+    /// The weights that were published as the file at `path`: by its name, and by its checksum where one is published.
+    pub fn weights_at(&self, path: &Path) -> Option<&Asset> {
+        let name = path.file_name()?.to_str()?;
+        let is_it = |file: &AssetFile| file.name == name && verify_file(file, path).is_ok();
+        let mut weights = self.0.values().filter(|asset| asset.kind == AssetKind::Weights);
+        weights.find(|asset| asset.files.iter().any(is_it))
     }
 
     /// All assets, by kind and name.

@@ -301,7 +301,7 @@ fn copy(source: &Path, place: &ConfinedPath) -> Result<(), FetchError> {
 }
 
 /// Compares a file with the published one. Returns its checksum if none is published.
-fn verify_file(file: &AssetFile, path: &Path) -> Result<Option<String>, FetchError> {
+pub(super) fn verify_file(file: &AssetFile, path: &Path) -> Result<Option<String>, FetchError> {
     let mut hasher = Hasher::for_checksum(file.hash.as_ref());
     let length = File::open(path)
         .and_then(|mut found| hash_all(&mut found, &mut hasher))

@@ -1,17 +1,20 @@
 //! Checkpoints: one safetensors file with the model's weights and specification. Captioning needs the vocabulary besides.
 //!
-//! Training adds its own tensors (the optimizer's moments, the moving average) and its state; captioning ignores them.
+//! Training adds its own tensors (the optimizer's moments, the moving average) and its state; captioning ignores them. A
+//! packed file is a checkpoint too: with a description and other tensors in place of those of the training.
 
 use super::normalization::FeatureNormalization;
 use super::{Model, ModelSpec};
 use crate::files::ConfinedPath;
 use crate::nn::{Backend, Matrix, random_stream};
+use crate::vision::weights::{WeightFile, WeightsError, WeightsErrorKind};
+use half::f16;
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The version of the header.
 const FORMAT: u32 = 1;
@@ -81,13 +84,20 @@ struct Header {
     /// The state of the training.
     #[serde(default)]
     training: serde_json::Value,
+    /// The description of a packed file.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pack: serde_json::Value,
 }
 
 /// A named matrix to be saved.
+#[derive(Clone, Debug)]
 pub struct NamedMatrix {
-    name: String,
-    shape: (usize, usize),
-    bytes: Vec<u8>,
+    /// Its name.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: (usize, usize),
+    /// Its rows as little-endian `f32`.
+    pub bytes: Vec<u8>,
 }
 
 impl NamedMatrix {
@@ -106,6 +116,42 @@ impl NamedMatrix {
     }
 }
 
+/// The matrices of a model: its parameters, and the normalization of its features.
+pub fn matrices<D: Backend>(model: &Model<D>) -> Vec<NamedMatrix> {
+    let parameters = model.parameters().into_iter();
+    let mut matrices: Vec<NamedMatrix> = parameters
+        .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
+        .collect();
+    if let Some(FeatureNormalization { mean, scale }) = model.normalization() {
+        let shape = (1, mean.len());
+        matrices.push(NamedMatrix::from_values(FEATURE_MEAN, shape, mean));
+        matrices.push(NamedMatrix::from_values(FEATURE_SCALE, shape, scale));
+    }
+    matrices
+}
+
+/// The metadata of the file of a model, with the state of its training or the description of a packed file.
+///
+/// # Errors
+/// If one of both has no JSON.
+pub fn metadata(
+    model: &ModelSpec,
+    training: serde_json::Value,
+    pack: serde_json::Value,
+) -> serde_json::Result<HashMap<String, String>> {
+    let header = Header {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        model: model.clone(),
+        training,
+        pack,
+    };
+    Ok(HashMap::from([(
+        HEADER.to_owned(),
+        serde_json::to_string(&header)?,
+    )]))
+}
+
 /// Writes a checkpoint atomically: after a crash, the file is the old one or the new one.
 ///
 /// `extra` are the tensors of the training, `training` is its state.
@@ -118,27 +164,14 @@ pub fn save<D: Backend>(
     extra: Vec<NamedMatrix>,
     training: serde_json::Value,
 ) -> Result<(), CheckpointError> {
-    let header = Header {
-        format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").into(),
-        model: model.spec().clone(),
-        training,
-    };
     let path = path.into();
     let failed = |source: io::Error| CheckpointError::Io {
         path: (&path).into(),
         source,
     };
-    let header = serde_json::to_string(&header).map_err(|error| failed(error.into()))?;
-    let parameters = model.parameters().into_iter();
-    let mut tensors: Vec<NamedMatrix> = parameters
-        .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
-        .collect();
-    if let Some(FeatureNormalization { mean, scale }) = model.normalization() {
-        let shape = (1, mean.len());
-        tensors.push(NamedMatrix::from_values(FEATURE_MEAN, shape, mean));
-        tensors.push(NamedMatrix::from_values(FEATURE_SCALE, shape, scale));
-    }
+    let metadata =
+        metadata(model.spec(), training, serde_json::Value::Null).map_err(|error| failed(error.into()))?;
+    let mut tensors = matrices(model);
     tensors.extend(extra);
     let views = tensors
         .iter()
@@ -147,7 +180,6 @@ pub fn save<D: Backend>(
         })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| failed(io::Error::other(error)))?;
-    let metadata = HashMap::from([(HEADER.to_owned(), header)]);
     let bytes =
         safetensors::serialize(views, Some(metadata)).map_err(|error| failed(io::Error::other(error)))?;
     path.write_atomically(|out| out.write_all(&bytes)).map_err(failed)
@@ -157,9 +189,12 @@ pub fn save<D: Backend>(
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    bytes: Mmap,
+    tensors: WeightFile,
+    /// The length of the file.
+    bytes: usize,
     model: ModelSpec,
     training: serde_json::Value,
+    pack: serde_json::Value,
 }
 
 impl Checkpoint {
@@ -184,7 +219,6 @@ impl Checkpoint {
             return Err(damaged("it is empty (0 bytes)".into()));
         }
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let header = metadata
             .metadata()
             .as_ref()
@@ -199,12 +233,32 @@ impl Checkpoint {
             return Err(damaged(why));
         }
         header.model.check().map_err(damaged)?;
+        let len = bytes.len();
+        let tensors = WeightFile::of_safetensors(path.as_path(), bytes);
+        let tensors = tensors.map_err(|error| damaged(error.kind.to_string()))?;
         Ok(Self {
             path: path.into(),
-            bytes,
+            tensors,
+            bytes: len,
             model: header.model,
             training: header.training,
+            pack: header.pack,
         })
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All tensors of the file.
+    pub fn tensors(&self) -> &WeightFile {
+        &self.tensors
+    }
+
+    /// The description of a packed file; null in the checkpoint of a run.
+    pub fn pack(&self) -> &serde_json::Value {
+        &self.pack
     }
 
     /// The model's specification.
@@ -224,7 +278,7 @@ impl Checkpoint {
     pub fn model<D: Backend>(&self, device: &D) -> Result<Model<D>, CheckpointError> {
         // A damaged or hostile header may ask for more memory than there is: check it before anything is allocated.
         let parameters = self.model.min_parameters();
-        if parameters > self.bytes.len() / size_of::<f32>() {
+        if parameters > self.bytes / size_of::<f16>() {
             return Err(CheckpointError::Damaged {
                 path: self.path.clone(),
                 why: format!(
@@ -273,23 +327,19 @@ impl Checkpoint {
     }
 
     fn values(&self, name: &str, shape: (usize, usize)) -> Result<Vec<f32>, CheckpointError> {
-        let invalid = |why: String| CheckpointError::Tensor {
+        let (rows, columns) = shape;
+        let invalid = |WeightsError { kind, .. }| CheckpointError::Tensor {
             path: self.path.clone(),
             tensor: name.into(),
-            why,
+            why: match kind {
+                WeightsErrorKind::Missing { .. } => "is missing".to_owned(),
+                WeightsErrorKind::Shape { found, .. } => {
+                    format!("has shape {found:?} where [{rows}, {columns}] is expected")
+                }
+                other => other.to_string(),
+            },
         };
-        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| invalid(error.to_string()))?;
-        let tensor = tensors.tensor(name).map_err(|_| invalid("is missing".into()))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != [shape.0, shape.1] {
-            let (rows, columns) = shape;
-            return Err(invalid(format!(
-                "is {:?} {:?} where F32 [{rows}, {columns}] is expected",
-                tensor.dtype(),
-                tensor.shape()
-            )));
-        }
-        let (numbers, _) = tensor.data().as_chunks::<4>();
-        Ok(numbers.iter().copied().map(f32::from_le_bytes).collect())
+        self.tensors.get(name, &[rows, columns]).map_err(invalid)
     }
 
     fn device_error(&self, error: impl std::fmt::Display) -> CheckpointError {

@@ -64,6 +64,37 @@ impl<D: Backend> InputExtractor<D> {
         weights: Option<&Path>,
         device: &D,
     ) -> Result<Self, InputExtractorError> {
+        Self::of(encoder, |spec| {
+            let weights = weights.ok_or_else(|| InputExtractorError::NoWeights {
+                backbone: spec.backbone.clone(),
+                expected: spec.weights.clone(),
+            })?;
+            Ok(FeatureExtractor::from_spec(
+                spec,
+                &WeightFile::open(weights)?,
+                device,
+            )?)
+        })
+    }
+
+    /// The extractor of an encoder with its published weights.
+    ///
+    /// # Errors
+    /// If these are not the weights of the features.
+    pub fn with_weights(
+        encoder: &EncoderSpec,
+        weights: &WeightFile,
+        device: &D,
+    ) -> Result<Self, InputExtractorError> {
+        Self::of(encoder, |spec| {
+            Ok(FeatureExtractor::from_spec(spec, weights, device)?)
+        })
+    }
+
+    fn of(
+        encoder: &EncoderSpec,
+        load: impl FnOnce(&FeatureSpec) -> Result<FeatureExtractor<D>, InputExtractorError>,
+    ) -> Result<Self, InputExtractorError> {
         let spec = match encoder {
             EncoderSpec::SmallCnn(settings) => return Ok(Self::Pixels(settings.preprocessing())),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
@@ -72,12 +103,7 @@ impl<D: Backend> InputExtractor<D> {
             let file = spec.backbone.clone();
             return Err(InputExtractorError::MadeElsewhere { file });
         }
-        let weights = weights.ok_or_else(|| InputExtractorError::NoWeights {
-            backbone: spec.backbone.clone(),
-            expected: spec.weights.clone(),
-        })?;
-        let encoder = FeatureExtractor::from_spec(spec, &WeightFile::open(weights)?, device)?;
-        Ok(Self::Features(Box::new(encoder), spec.clone()))
+        Ok(Self::Features(Box::new(load(spec)?), spec.clone()))
     }
 
     /// The extractor of an encoder whose features another program makes.

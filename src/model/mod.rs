@@ -17,7 +17,7 @@ use crate::vision::backbones::LayerRange;
 use dfdx::prelude::Tape;
 use rand_chacha::ChaCha8Rng;
 
-pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
+pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, matrices, metadata, save};
 use encoder::Encoder;
 pub use input_extractor::{InputExtractor, InputExtractorError};
 pub use inputs::{ImageInputs, InputsError, feature_directories};

@@ -1,7 +1,7 @@
 //! Captions for any image, in a dataset or not.
 
 use super::attention_weights::{Attention, AttentionError, WordAttention, side_of_grid, weights_of_words};
-use super::{Search, search_all};
+use super::{Search, search_at};
 use crate::data::Image;
 use crate::decoders::StepDecoder;
 use crate::files::ConfinedPath;
@@ -13,6 +13,7 @@ use crate::text::Vocabulary;
 use crate::vision::backbones::BackboneError;
 use crate::vision::features::feature_file::FeatureShape;
 use crate::vision::preprocess::{CropBox, Preprocessing};
+use crate::vision::weights::WeightFile;
 use dfdx::prelude::Cpu;
 use image::RgbImage;
 use serde::Serialize;
@@ -59,6 +60,11 @@ pub struct EncoderInput {
 pub struct Preprocessor<'a>(Vec<&'a Preprocessing>);
 
 impl Preprocessor<'_> {
+    /// Whether the captioner reads no images, but features made elsewhere.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Preprocesses an image for [`Captioner::captions`].
     pub fn apply(&self, image: &RgbImage) -> EncoderInput {
         let pixels = |preprocessing: &&Preprocessing| {
@@ -118,7 +124,8 @@ impl<D: Backend> Captioner<D> {
         Self::empty(vocabulary).with_features(model)
     }
 
-    fn empty(vocabulary: Vocabulary) -> Self {
+    /// A captioner without members: add at least one.
+    pub fn empty(vocabulary: Vocabulary) -> Self {
         Self {
             members: Vec::new(),
             extractors: Vec::new(),
@@ -133,6 +140,17 @@ impl<D: Backend> Captioner<D> {
     pub fn with(self, model: Model<D>, weights: Option<&Path>) -> Result<Self, CaptionerError> {
         self.with_member(model, |model| {
             InputExtractor::new(&model.spec().encoder, weights, model.device())
+        })
+    }
+
+    /// Adds a member with the published weights of its features to the ensemble. Its vocabulary must be the same, word for
+    /// word.
+    ///
+    /// # Errors
+    /// If these are not the weights of its features.
+    pub fn with_weights(self, model: Model<D>, weights: &WeightFile) -> Result<Self, CaptionerError> {
+        self.with_member(model, |model| {
+            InputExtractor::with_weights(&model.spec().encoder, weights, model.device())
         })
     }
 
@@ -231,12 +249,27 @@ impl<D: Backend> Captioner<D> {
         images: &[EncoderInput],
         search: &Search,
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
+        self.captions_from(0, images, search)
+    }
+
+    /// [`captions`](Self::captions) for a part of a longer list of images that starts at the index `first` there: captions
+    /// are sampled as if all were captioned together.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn captions_from(
+        &self,
+        first: usize,
+        images: &[EncoderInput],
+        search: &Search,
+    ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
         let inputs = self.inputs(images)?;
         let encode = |member: &CaptionerMember<D>| member.model.regions(inputs[member.extractor].clone());
         let regions = self.members.iter().map(encode).collect::<Result<Vec<_>, _>>();
         let decoders = self.members.iter().map(|member| member.decoder.as_ref());
         let starts = decoders.zip(regions.map_err(CaptionerError::device)?).collect();
-        let found = search_all(starts, search).map_err(CaptionerError::device)?;
+        let indices: Vec<usize> = (first..first + images.len()).collect();
+        let found = search_at(starts, &indices, search).map_err(CaptionerError::device)?;
         let in_words = |hypothesis: super::Hypothesis| WrittenCaption {
             caption: self.vocabulary.decode(&hypothesis.tokens).join(" "),
             log_probability: hypothesis.log_probability,

@@ -16,7 +16,7 @@ use super::Hypothesis;
 use crate::files::ConfinedPath;
 use crate::metrics::{CiderD, MAX_ORDER};
 use crate::text::{TokenId, display_path};
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Longer files are not read.
@@ -78,19 +78,27 @@ impl DocumentFrequencies {
     /// Those of the operating system.
     pub fn write(&self, file: impl Into<ConfinedPath>) -> Result<(), DocumentFrequenciesError> {
         let file = file.into();
+        file.write_atomically(|out| self.write_to(out))
+            .map_err(|source| DocumentFrequenciesError::Io {
+                file: file.into(),
+                source,
+            })
+    }
+
+    /// Writes what [`write`](Self::write) writes into a file.
+    pub(crate) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut ngrams: Vec<(&[TokenId], u64)> = self.cider.frequencies().collect();
         ngrams.sort_unstable();
-        file.write_atomically(|out| {
-            writeln!(out, "# {} images, {} n-grams", self.cider.images(), ngrams.len())?;
-            ngrams.iter().try_for_each(|(ngram, frequency)| {
-                let tokens: Vec<String> = ngram.iter().map(TokenId::to_string).collect();
-                writeln!(out, "{}\t{frequency}", tokens.join(" "))
-            })
+        writeln!(out, "# {} images, {} n-grams", self.cider.images(), ngrams.len())?;
+        ngrams.iter().try_for_each(|(ngram, frequency)| {
+            let tokens: Vec<String> = ngram.iter().map(TokenId::to_string).collect();
+            writeln!(out, "{}\t{frequency}", tokens.join(" "))
         })
-        .map_err(|source| DocumentFrequenciesError::Io {
-            file: file.into(),
-            source,
-        })
+    }
+
+    /// Reads the text of a file of [`write`](Self::write); an error has the number of the line and the reason.
+    pub(crate) fn parse(text: &str, vocabulary: usize) -> Result<Self, Invalid> {
+        parse(text, vocabulary)
     }
 
     /// Reads a file of [`write`](Self::write), for a vocabulary of `vocabulary` tokens, special tokens included.
@@ -114,7 +122,7 @@ impl DocumentFrequencies {
 }
 
 /// The number of an invalid line, and the reason.
-type Invalid = (usize, &'static str);
+pub(crate) type Invalid = (usize, &'static str);
 
 fn parse(text: &str, vocabulary: usize) -> Result<DocumentFrequencies, Invalid> {
     let mut lines = (1..).zip(text.split_inclusive('\n'));

@@ -106,17 +106,24 @@ impl Vocabulary {
     /// If the file cannot be written, or a word contains whitespace and could not be read again.
     pub fn write(&self, file: impl Into<ConfinedPath>) -> Result<(), VocabularyError> {
         let file = file.into();
+        let text = self.to_text()?;
+        file.write_atomically(|out| out.write_all(text.as_bytes()))
+            .map_err(|source| VocabularyError::Write {
+                file: file.into(),
+                source,
+            })
+    }
+
+    /// The text of the file that [`write`](Self::write) writes.
+    ///
+    /// # Errors
+    /// If a word contains whitespace and could not be read again.
+    pub(crate) fn to_text(&self) -> Result<String, VocabularyError> {
         if let Some(word) = self.words().find(|word| !is_one_word(word)) {
             return Err(VocabularyError::Word(display_safe(word).into_owned()));
         }
-        file.write_atomically(|out| {
-            self.counts()
-                .try_for_each(|(word, count)| writeln!(out, "{word}\t{count}"))
-        })
-        .map_err(|source| VocabularyError::Write {
-            file: file.into(),
-            source,
-        })
+        let lines = self.counts().map(|(word, count)| format!("{word}\t{count}\n"));
+        Ok(lines.collect())
     }
 
     /// Reads a file that [`write`](Self::write) wrote.
@@ -131,13 +138,18 @@ impl Vocabulary {
                 file: (&file).into(),
                 source,
             })?;
+        Self::parse(&text).map_err(|InvalidLine { line, what }| VocabularyError::Line {
+            file: file.into(),
+            line,
+            what,
+        })
+    }
+
+    /// Reads the text of a file that [`write`](Self::write) wrote.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidLine> {
         let mut vocabulary = Self::default();
         for (line, number) in iter::zip(text.split_inclusive('\n'), 1..) {
-            let wrong = |what| VocabularyError::Line {
-                file: (&file).into(),
-                line: number,
-                what,
-            };
+            let wrong = |what| InvalidLine { line: number, what };
             let line = line.strip_suffix('\n').ok_or_else(|| wrong("is truncated"))?;
             let (word, count) = parse(line).ok_or_else(|| wrong("is not a word, a tab and a count"))?;
             let id = vocabulary.len() as TokenId;
@@ -148,6 +160,22 @@ impl Vocabulary {
         }
         Ok(vocabulary)
     }
+
+    /// The first word in which this and another vocabulary differ: its position from 1, and the words there.
+    pub fn first_difference<'a>(&'a self, other: &'a Self) -> Option<(usize, [Option<&'a str>; 2])> {
+        let longest = self.words.len().max(other.words.len());
+        let word = |words: &'a [(String, u64)], index: usize| words.get(index).map(|(word, _)| word.as_str());
+        let mut pairs =
+            (0..longest).map(|index| (index + 1, [word(&self.words, index), word(&other.words, index)]));
+        pairs.find(|(_, [one, other])| one != other)
+    }
+}
+
+/// A line of a vocabulary that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidLine {
+    pub(crate) line: usize,
+    pub(crate) what: &'static str,
 }
 
 fn parse(line: &str) -> Option<(&str, u64)> {

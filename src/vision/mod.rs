@@ -3,7 +3,7 @@
 pub mod augment;
 pub mod backbones;
 pub mod features;
-mod floats;
+pub(crate) mod floats;
 pub mod image_io;
 pub mod overlay;
 pub mod preprocess;

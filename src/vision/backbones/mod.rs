@@ -19,6 +19,7 @@ mod inverted_residual;
 mod load;
 mod mobilenet_v2;
 mod mobilenet_v3;
+mod network_tensors;
 mod resnet;
 pub mod small_cnn;
 mod untrained;
@@ -27,6 +28,7 @@ mod xception;
 
 pub use error::BackboneError;
 pub use feature_kind::FeatureKind;
+pub use network_tensors::NetworkTensor;
 
 use crate::nn::{Backend, ConvLayer, Images, Regions};
 use crate::suggest::{Named, UnknownName, unknown_name};

@@ -35,10 +35,12 @@ pub struct WeightFile {
     path: PathBuf,
     parts: Vec<TensorBytes>,
     tensors: BTreeMap<String, Tensor>,
+    /// Stated instead of computed, for tensors that were copied from another file.
+    hash: Option<String>,
 }
 
-/// Bytes with tensors.
-#[derive(Debug)]
+/// Bytes with tensors. Clones of a file's share them.
+#[derive(Clone, Debug)]
 enum TensorBytes {
     File(Window),
     /// From a compressed array of a file.
@@ -235,15 +237,58 @@ impl WeightFile {
     }
 
     fn open_named(path: &Path, names: TensorNames) -> Result<Self, WeightsError> {
-        let mut file = Self {
-            path: path.to_owned(),
-            parts: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
+        let mut file = Self::empty(path);
         match file.read(names) {
             Ok(()) => Ok(file),
             Err(kind) => Err(file.error(kind)),
         }
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            parts: Vec::new(),
+            tensors: BTreeMap::new(),
+            hash: None,
+        }
+    }
+
+    /// The tensors of a safetensors file that is mapped already.
+    ///
+    /// # Errors
+    /// If its header is invalid.
+    pub(crate) fn of_safetensors(path: &Path, bytes: Mmap) -> Result<Self, WeightsError> {
+        let mut file = Self::empty(path);
+        match safetensors::index(&bytes) {
+            Ok(index) => {
+                file.tensors = index.tensors;
+                file.parts.push(TensorBytes::File(Window::new(bytes)));
+                Ok(file)
+            }
+            Err(kind) => Err(file.error(kind)),
+        }
+    }
+
+    /// The tensors whose names start with `prefix`, without it: a copy of a file with this hash.
+    pub(crate) fn part(&self, prefix: &str, hash: String) -> Self {
+        let named = |(name, tensor): (&String, &Tensor)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
+        };
+        Self {
+            path: self.path.clone(),
+            parts: self.parts.clone(),
+            tensors: self.tensors.iter().filter_map(named).collect(),
+            hash: Some(hash),
+        }
+    }
+
+    /// A tensor of bytes; `None` if there is none of this name.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let tensor = self
+            .tensors
+            .get(name)
+            .filter(|tensor| tensor.dtype == Dtype::U8)?;
+        self.parts[tensor.part].bytes().get(tensor.bytes.clone())
     }
 
     fn read(&mut self, names: TensorNames) -> Result<(), WeightsErrorKind> {
@@ -287,6 +332,9 @@ impl WeightFile {
 
     /// BLAKE3 of the whole file, or of all files in order, in hexadecimal. It identifies the weights.
     pub fn hash(&self) -> String {
+        if let Some(hash) = &self.hash {
+            return hash.clone();
+        }
         let mut hasher = blake3::Hasher::new();
         for part in &self.parts {
             if let TensorBytes::File(window) = part {
