@@ -16,6 +16,7 @@
 //! | [`search`] | beam search, sampling, ensembles, minimum Bayes risk, attention weights |
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
+//! | [`pack`] | packed files: a captioner to be handed on |
 //! | [`diagnosis`] | symptoms of a training that fails, from its event log |
 //! | [`jobs`] | event logs, locks, commands, run directories: no tensors |
 //! | [`fetch`] | datasets, weights and metric data from caches and from the network |
@@ -74,6 +75,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod model;
 pub mod nn;
+pub mod pack;
 pub mod search;
 pub mod suggest;
 #[cfg(test)]

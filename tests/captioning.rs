@@ -229,7 +229,7 @@ mod evaluate {
         let image = workspace.image(0);
         let error = workspace.fails(&["caption", "squares-001", text(&image), "--attention"]);
         assert!(
-            error.contains("run squares-001 has no attention weights to show"),
+            error.contains("squares-001 has no attention weights to show"),
             "{error}"
         );
         assert!(
@@ -337,7 +337,7 @@ mod ensembles {
         ] {
             let error = workspace.fails(&[arguments, &["--ensemble", "squares-002"]].concat());
             assert!(
-                error.contains("run `squares-001` and run `squares-002` cannot form an ensemble"),
+                error.contains("`squares-001` and `squares-002` cannot form an ensemble"),
                 "{error}"
             );
             assert!(

@@ -5,6 +5,8 @@
 //!                     |
 //!                    tui
 //!                     |
+//!                   pack
+//!                  /    \
 //!            training   evaluation
 //!                   \     /    \
 //!                   search      \
@@ -54,7 +56,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("search", &["model", "metrics"]),
     ("training", &["search"]),
     ("evaluation", &["search", "diagnosis"]),
-    ("tui", &["training", "evaluation", "fetch"]),
+    ("pack", &["training", "evaluation"]),
+    ("tui", &["pack", "fetch"]),
     ("cli", &["tui"]),
 ];
 
@@ -76,6 +79,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
             "search",
             "training",
             "evaluation",
+            "pack",
             "cli",
         ],
     ),

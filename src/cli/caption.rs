@@ -32,7 +32,7 @@ use crate::vision::image_io;
 /// Images per batch, where the output is not interactive.
 const BATCH: usize = 16;
 
-/// Caption images with a run
+/// Caption images with a run or a packed file
 ///
 /// On a terminal each image is drawn above its caption, followed by the references if the run's dataset has the image.
 /// In a pipe each image is one line: path, tab, caption. An unreadable image is reported, the others are captioned,
@@ -48,6 +48,7 @@ const BATCH: usize = 16;
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 image.jpg
   cutline caption flickr8k-merge-001 *.jpg --beam-size 5 > captions.tsv
+  cutline caption captioner.cutline image.jpg
   cutline caption flickr8k-merge-001 photos/ --write txt
   find photos -newer last -name '*.jpg' | cutline caption flickr8k-merge-001 -
   cutline caption flickr8k-merge-001 image.jpg --temperature 0.8 --seed 3
@@ -97,22 +98,25 @@ impl Caption {
     }
 
     fn caption<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        let runs = self.members.open(&device.device, context)?;
-        let run = &runs.first;
-        let search = run.search(self.search.apply_to(&run.record.settings.search)?)?;
+        let members = self.members.open_members(&device.device, context)?;
+        let first = &members.first;
+        let search = first.search(self.search.apply_to(first.search_settings())?)?;
         let format = self.format(context);
         let references = match format {
             OutputFormat::Lines => References::default(),
-            OutputFormat::Json | OutputFormat::Shown => References::of(run, context),
+            OutputFormat::Json | OutputFormat::Shown => first
+                .run()
+                .map(|run| References::of(run, context))
+                .unwrap_or_default(),
         };
-        let run = run.directory.name();
+        let name = first.name();
         let features = self.features()?;
         let captioner = match &features {
-            Some(_) => runs.feature_captioner()?,
-            None => runs.captioner(&self.weights)?,
+            Some(_) => members.feature_captioner()?,
+            None => members.captioner(&self.weights)?,
         };
         if self.attention {
-            let cannot = || format!("run {run} has no attention weights to show");
+            let cannot = || format!("{name} has no attention weights to show");
             captioner.check_attends().with_context(cannot)?;
         }
 

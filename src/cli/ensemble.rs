@@ -5,11 +5,12 @@ use clap::Args;
 use super::{Context, choices};
 use crate::jobs::{CheckpointKind, CheckpointRef, DirectoryError};
 use crate::nn::Backend;
+use crate::pack::CaptionMembers;
 use crate::training::RunEnsemble;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct EnsembleArgs {
-    /// The run's name, or the path of its directory
+    /// The run's name, or the path of its directory; for `caption` also that of a packed file
     #[arg(value_name = "RUN")]
     run: String,
     /// The checkpoint to use
@@ -44,6 +45,16 @@ impl EnsembleArgs {
             .iter()
             .map(|other| other.with_run_name(&context.root))
             .collect()
+    }
+
+    /// Packed files and runs, for captioning.
+    pub(super) fn open_members<D: Backend>(
+        &self,
+        device: &D,
+        context: &Context,
+    ) -> anyhow::Result<CaptionMembers<D>> {
+        let (first, others) = (self.first(), self.others());
+        Ok(CaptionMembers::open(&first, &others, &context.root, device)?)
     }
 
     pub(super) fn open<D: Backend>(&self, device: &D, context: &Context) -> anyhow::Result<RunEnsemble<D>> {

@@ -32,7 +32,7 @@ pub use error::TrainingError;
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
 pub use run::{RunError, TrainingRun, lacks_features};
 pub use run_config::{DataRecord, RecordError, RunConfig};
-pub use run_ensemble::RunEnsemble;
+pub use run_ensemble::{RunEnsemble, check_same_vocabulary};
 pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, TrainingSettings};
 pub use settings_changes::{ChangeError, Changes};
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};

@@ -6,8 +6,7 @@ use crate::files::ConfinedPath;
 use crate::jobs::{CheckpointRef, Root};
 use crate::model::{ImageInputs, InputsError};
 use crate::nn::Backend;
-use crate::search::{Captioner, CaptionerError};
-use std::path::PathBuf;
+use crate::text::Vocabulary;
 
 /// Trained runs with the same vocabulary; a single one is an ensemble too.
 pub struct RunEnsemble<D: Backend> {
@@ -35,7 +34,8 @@ impl<D: Backend> RunEnsemble<D> {
         let first = open(first)?;
         let open = |other: &CheckpointRef| {
             let other = open(other)?;
-            check_same_vocabulary(&first, &other)?;
+            let names = [&first, &other].map(|run| run.directory.name());
+            check_same_vocabulary((&names[0], &first.vocabulary), (&names[1], &other.vocabulary))?;
             Ok::<_, TrainedRunError>(other)
         };
         let others = others.iter().map(open).collect::<Result<_, _>>()?;
@@ -69,65 +69,25 @@ impl<D: Backend> RunEnsemble<D> {
         };
         self.members().map(inputs).collect()
     }
-
-    /// A captioner for any image. `weights` are files of published weights in the order of the members; the last one also
-    /// serves the members after it. Without any, each member uses its recorded one.
-    ///
-    /// # Errors
-    /// Those of [`Captioner::new`].
-    pub fn captioner(self, weights: &[PathBuf]) -> Result<Captioner<D>, CaptionerError> {
-        let Self { first, others } = self;
-        let file = |index: usize, member: &TrainedRun<D>| {
-            let named = weights.get(index).or(weights.last());
-            named.or(member.record.data.weights.as_ref()).cloned()
-        };
-        let own = file(0, &first);
-        let mut captioner = Captioner::new(first.model, first.vocabulary, own.as_deref())?;
-        for (index, member) in (1..).zip(others) {
-            let own = file(index, &member);
-            captioner = captioner.with(member.model, own.as_deref())?;
-        }
-        Ok(captioner)
-    }
-
-    /// Whether a member reads features that another program made.
-    pub fn reads_features_made_elsewhere(&self) -> bool {
-        let encoder = |member: &TrainedRun<D>| member.model.spec().encoder.is_made_elsewhere();
-        self.members().any(encoder)
-    }
-
-    /// A captioner of features that another program made, which all members read.
-    ///
-    /// # Errors
-    /// If a member reads pixels.
-    pub fn feature_captioner(self) -> Result<Captioner<D>, CaptionerError> {
-        let Self { first, others } = self;
-        let captioner = Captioner::of_features(first.model, first.vocabulary)?;
-        let with = |captioner: Captioner<D>, member: TrainedRun<D>| captioner.with_features(member.model);
-        others.into_iter().try_fold(captioner, with)
-    }
 }
 
-fn check_same_vocabulary<D: Backend>(
-    one: &TrainedRun<D>,
-    other: &TrainedRun<D>,
+/// Checks that the vocabularies of two members are the same, word for word.
+///
+/// # Errors
+/// [`TrainedRunError::OtherWords`] names the first word that differs.
+pub fn check_same_vocabulary(
+    (name, vocabulary): (&str, &Vocabulary),
+    (other, other_vocabulary): (&str, &Vocabulary),
 ) -> Result<(), TrainedRunError> {
-    let (mut ours, mut theirs) = (one.vocabulary.words(), other.vocabulary.words());
     let quoted = |word: Option<&str>| word.map_or("missing".to_owned(), |word| format!("{word:?}"));
-    for position in 1.. {
-        match (ours.next(), theirs.next()) {
-            (None, None) => break,
-            (word, other_word) if word == other_word => {}
-            (word, other_word) => {
-                return Err(TrainedRunError::OtherWords {
-                    run: one.directory.name(),
-                    other: other.directory.name(),
-                    position,
-                    word: quoted(word),
-                    other_word: quoted(other_word),
-                });
-            }
-        }
+    match vocabulary.first_difference(other_vocabulary) {
+        None => Ok(()),
+        Some((position, [word, other_word])) => Err(TrainedRunError::OtherWords {
+            run: name.to_owned(),
+            other: other.to_owned(),
+            position,
+            word: quoted(word),
+            other_word: quoted(other_word),
+        }),
     }
-    Ok(())
 }

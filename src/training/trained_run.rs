@@ -46,7 +46,7 @@ pub enum TrainedRunError {
     #[error(transparent)]
     DocumentFrequencies(#[from] DocumentFrequenciesError),
     #[error(
-        "run `{run}` and run `{other}` cannot form an ensemble: word {position} is {word} in the first vocabulary and {other_word} in the second; choose runs trained on the same prepared dataset"
+        "`{run}` and `{other}` cannot form an ensemble: word {position} is {word} in the first vocabulary and {other_word} in the second; choose runs trained on the same prepared dataset"
     )]
     OtherWords {
         run: String,

@@ -3,6 +3,7 @@
 use super::{Workspace, err, text};
 use cutline::data::{Dataset, PrepareReport, ProblemKind};
 use cutline::jobs::{CheckpointKind, CheckpointRef};
+use cutline::pack::CaptionMembers;
 use cutline::search::{Search, cpu};
 use cutline::training::RunEnsemble;
 use cutline::vision::features::feature_file::FeatureShape;
@@ -151,7 +152,7 @@ fn features_made_elsewhere_give_equal_stores_runs_and_captions_in_any_form() {
     let member = CheckpointRef::parse("one", CheckpointKind::Best);
     let runs = RunEnsemble::open(&member, &[], &workspace.root(), &cpu()).unwrap();
     let search = Search::by_probability(runs.first.record.settings.search.clone());
-    let captioner = runs.feature_captioner().unwrap();
+    let captioner = CaptionMembers::from(runs).feature_captioner().unwrap();
     let dataset = Dataset::load(workspace.dataset("one")).unwrap();
     let (image, directory) = (&dataset.images[6], workspace.dataset("one").into());
     let stored = captioner.stored_input(&directory, image, (32, 32)).unwrap();

@@ -4,8 +4,9 @@ use crate::data::{Dataset, Image};
 use crate::files::ConfinedPath;
 use crate::jobs::{CheckpointRef, Root, RunDirectory};
 use crate::nn::Backend;
+use crate::pack::CaptionMembers;
 use crate::search::{Attention, CpuCaptioner, EncoderInput, Search, SearchSettings, WrittenCaption, cpu};
-use crate::training::RunEnsemble;
+use crate::training::{RunEnsemble, TrainedRun};
 use crate::tui::{AttentionRequest, CaptionRequest, CaptionerRequest, Message};
 use crate::vision::image_io;
 use std::collections::HashMap;
@@ -67,8 +68,8 @@ struct StoredImages {
 }
 
 impl StoredImages {
-    fn of<D: Backend>(runs: &RunEnsemble<D>, root: &Root) -> Result<Self, String> {
-        let dataset = runs.first.dataset_directory(root).map_err(describe)?;
+    fn of<D: Backend>(run: &TrainedRun<D>, root: &Root) -> Result<Self, String> {
+        let dataset = run.dataset_directory(root).map_err(describe)?;
         let images = Dataset::load(&dataset).map_err(describe)?.images.into_iter();
         Ok(Self {
             images: images.map(|image| (image.path.clone(), image)).collect(),
@@ -122,9 +123,11 @@ fn captioner_of<'a>(
     }
     // `take` has dropped the old captioner: two models may not fit into memory.
     let runs = RunEnsemble::open(first, others, root, &cpu()).map_err(describe)?;
-    let (stored, captioner) = match runs.reads_features_made_elsewhere() {
-        true => (Some(StoredImages::of(&runs, root)?), runs.feature_captioner()),
-        false => (None, runs.captioner(&[])),
+    let runs = CaptionMembers::from(runs);
+    let is_made_elsewhere = runs.reads_features_made_elsewhere();
+    let (stored, captioner) = match runs.first.run().filter(|_| is_made_elsewhere) {
+        Some(run) => (Some(StoredImages::of(run, root)?), runs.feature_captioner()),
+        None => (None, runs.captioner(&[])),
     };
     Ok(cached.insert(CachedCaptioner {
         members: members.to_owned(),
