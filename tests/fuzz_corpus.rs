@@ -64,4 +64,4 @@ macro_rules! targets_do_not_panic {
     };
 }
 
-targets_do_not_panic!(image weights captions events control config checkpoint store scores coco shards meteor features archive);
+targets_do_not_panic!(image weights captions events control config checkpoint store scores coco shards meteor features archive packed);

@@ -21,18 +21,19 @@ use cutline::evaluation::{
 use cutline::fetch::{self, ArchiveKind, FetchObserver};
 use cutline::files::ConfinedPath;
 use cutline::jobs::{
-    self, CheckpointSaved, ControlCommand, ControlDirectory, Event, EventLog, JobDirectory, JobStatus,
-    LockState,
+    self, CheckpointKind, CheckpointSaved, ControlCommand, ControlDirectory, Event, EventLog, JobDirectory,
+    JobStatus, LockState, Root,
 };
 use cutline::metrics::meteor::counts;
 use cutline::metrics::{Example, Metric};
 use cutline::model::{self, Checkpoint, EncoderSpec, Model, ModelSpec};
 use cutline::nn::random_stream;
-use cutline::search::{SearchSettings, write_captions};
+use cutline::pack::{CaptionMember, CaptionMembers, PackDtype, PackedFile, Packing};
+use cutline::search::{DocumentFrequencies, SearchSettings, write_captions};
 use cutline::text::{Cleaning, Vocabulary, display_safe};
-use cutline::training::{RunConfig, RunSettings, Setting, TrainState};
+use cutline::training::{DataRecord, RunConfig, RunSettings, Setting, TrainState, TrainedRun};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
-use cutline::vision::features::feature_file::FeatureFile;
+use cutline::vision::features::feature_file::{FeatureFile, FeatureShape};
 use cutline::vision::features::store::{
     FeatureDtype, FeatureSpec, FeatureStore, FeatureWriter, read_weights_path,
 };
@@ -73,6 +74,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "meteor", run: meteor, seeds: meteor_seeds },
     Target { name: "features", run: features, seeds: features_seeds },
     Target { name: "archive", run: archive, seeds: archive_seeds },
+    Target { name: "packed", run: packed, seeds: packed_seeds },
 ];
 
 /// Separates the files of a target that reads several. It is in no UTF-8 text.
@@ -905,6 +907,124 @@ fn archive_seeds() -> Vec<Vec<u8>> {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         gzip.write_all(&shard).unwrap();
         seeds.push(gzip.finish().unwrap());
+    }
+    seeds
+}
+
+/// A packed file. Valid if a small image or features can be captioned with it.
+pub fn packed(data: &[u8]) -> bool {
+    /// Networks of a millisecond.
+    const MAX_INPUTS: usize = 1 << 12;
+    with_directory(|directory| {
+        let path = written(directory.join("captioner.cutline"), data);
+        let Some(file) = valid(PackedFile::open(&path)) else {
+            return false;
+        };
+        let encoder = file.spec().encoder.clone();
+        if encoder.input_len() > MAX_INPUTS {
+            return true;
+        }
+        let settings = SearchSettings {
+            beam_size: 2,
+            max_length: AutoOr::Set(3),
+            mbr_weight: file.info().settings.search.mbr_weight,
+            ..SearchSettings::default()
+        };
+        let (Some(search), Some(model)) = (valid(file.search(settings)), valid(file.model(&Cpu::default())))
+        else {
+            return false;
+        };
+        let members = CaptionMembers {
+            first: CaptionMember::Packed(Box::new(file), model),
+            others: Vec::new(),
+        };
+        let captioner = match &encoder {
+            EncoderSpec::Features(spec) if spec.is_made_elsewhere() => valid(members.feature_captioner()),
+            _ => valid(members.captioner(&[])),
+        };
+        let Some(captioner) = captioner else { return false };
+        let input = match &encoder {
+            EncoderSpec::Features(spec) if spec.is_made_elsewhere() => {
+                let (regions, channels) = (spec.regions, spec.channels);
+                let shape = FeatureShape { regions, channels };
+                captioner
+                    .feature_input("image", shape, &vec![0.5; regions * channels])
+                    .unwrap()
+            }
+            _ => captioner
+                .preprocessor()
+                .apply(&RgbImage::from_pixel(9, 7, Rgb([200, 90, 10]))),
+        };
+        assert_eq!(captioner.captions(&[input], &search).unwrap().len(), 1);
+        true
+    })
+}
+
+fn packed_seeds() -> Vec<Vec<u8>> {
+    let made_elsewhere = FeatureSpec {
+        backbone: "clip.npz".into(),
+        layer: String::new(),
+        preprocessing: None,
+        regions: 4,
+        ..feature_spec()
+    };
+    let small_cnn = SmallCnnSettings {
+        size: 8.try_into().unwrap(),
+        widths: vec![2.try_into().unwrap(), 3.try_into().unwrap()],
+    };
+    let encoders = [
+        EncoderSpec::SmallCnn(small_cnn),
+        EncoderSpec::Features(made_elsewhere),
+    ];
+    let decoders = [DecoderKind::Merge, DecoderKind::SoftAttention];
+    let directory = tempfile::tempdir().unwrap();
+    let mut seeds = Vec::new();
+    for ((encoder, kind), dtype) in encoders
+        .into_iter()
+        .zip(decoders)
+        .zip([PackDtype::F16, PackDtype::F32])
+    {
+        let run = Root::new(directory.path())
+            .create_run(&kind.to_string().parse().unwrap())
+            .unwrap();
+        let captions = [["a", "dog"].map(str::to_owned), ["a", "cat"].map(str::to_owned)];
+        let vocabulary = Vocabulary::build(captions.iter().map(<[String; 2]>::as_slice), 1);
+        vocabulary.write(run.vocabulary()).unwrap();
+        let images = captions.map(|caption| vec![vocabulary.encode(&caption)]);
+        DocumentFrequencies::from_images(images.iter().map(Vec::as_slice))
+            .write(run.ngrams())
+            .unwrap();
+        let spec = ModelSpec {
+            encoder,
+            decoder: DecoderSettings {
+                kind,
+                hidden_size: 3,
+                embedding_size: 2,
+                attention_size: 2,
+                ..DecoderSettings::default()
+            },
+            vocabulary: vocabulary.len(),
+        };
+        let model = Model::new(&Cpu::default(), spec, &mut random_stream(1, "weights", 0)).unwrap();
+        model::save(run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
+        let mut record = RunConfig {
+            version: "1".into(),
+            data: DataRecord {
+                name: "pets".into(),
+                directory: "datasets/pets".into(),
+                hash: "0123".into(),
+                weights: None,
+            },
+            settings: RunSettings::default(),
+        };
+        record.settings.search.mbr_weight = 0.5;
+        record.save(&run.config()).unwrap();
+        let run = TrainedRun::open(&run, &run.best(), &Cpu::default()).unwrap();
+        let terms = |_: &Path| unreachable!("there are no published weights");
+        let packing = Packing::new(run, CheckpointKind::Best, dtype, None, terms).unwrap();
+        let path = directory.path().join("seed.cutline");
+        packing.write(&path).unwrap();
+        seeds.push(fs::read(&path).unwrap());
     }
     seeds
 }

@@ -218,6 +218,9 @@ impl Checkpoint {
         if bytes.is_empty() {
             return Err(damaged("it is empty (0 bytes)".into()));
         }
+        if bytes.get(size_of::<u64>()) != Some(&b'{') {
+            return Err(damaged("it is no safetensors file".into()));
+        }
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
         let header = metadata
             .metadata()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
 
+mod handed_on;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
