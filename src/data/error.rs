@@ -1,6 +1,7 @@
 //! Errors of reading a source and of building, saving and loading a dataset.
 
 use super::formats::Format;
+use crate::files::FileKind;
 use crate::suggest::UnknownName;
 use crate::text::{VocabularyError, counted, display_path, display_safe};
 use std::io;
@@ -72,7 +73,7 @@ pub enum DatasetError {
     #[error("{} is {kind}, which holds no captions that are read: {next}", display_path(.file))]
     NotCaptions {
         file: PathBuf,
-        kind: &'static str,
+        kind: FileKind,
         next: &'static str,
     },
     #[error("{}: {}", display_path(.file), display_safe(&.unknown.to_string()))]

@@ -114,7 +114,7 @@ impl DataSource {
         }
         for file in &files {
             index.directory = split_directory_of(&directory, file);
-            (reader.read)(file, &mut index)?;
+            reader.read(file, &mut index)?;
             let named = files.iter().filter(|file| split_named(file).is_some());
             if named.count() > 1
                 && let Some(split) = split_named(file)

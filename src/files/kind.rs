@@ -1,69 +1,96 @@
 //! The kind of a file that is not what a reader expects, for error messages.
 
+use super::ConfinedPath;
 use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
 
-/// A kind of file that is often mistaken for an image, weights or an archive, recognized by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A kind of file that is often mistaken for captions, an image, weights or an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names are clear")]
+#[expect(missing_docs, reason = "the table of kinds has their names")]
 pub enum FileKind {
     /// What a download leaves behind if it needed a login.
     HtmlPage,
     GitLfsPointer,
-    /// Keras' `.h5` and `.weights.h5`.
-    Hdf5,
-    /// NumPy's `.npy`.
-    Npy,
-    /// NumPy's `.npz`.
-    Npz,
-    /// PyTorch's `.pth` and `.pt`.
-    TorchZip,
-    /// Also Keras' `.keras`.
-    Zip,
-    /// Also `.tar.gz`.
-    Gzip,
-    /// Not PyTorch's.
-    Pickle,
+    Image,
     /// Images of phones (`.heic`).
     Heif,
     Avif,
     JpegXl,
     Jpeg2000,
     Svg,
-    /// `.mp4`, `.mov`, `.mkv`, `.webm` and `.avi`.
     Video,
+    Npy,
+    Npz,
+    Spreadsheet,
+    Document,
+    TorchZip,
+    Keras,
+    Safetensors,
+    /// Not PyTorch's.
+    Pickle,
+    Hdf5,
     /// WebDataset shards too.
     Tar,
+    Arrow,
     Parquet,
-    Pdf,
+    Gzip,
+    Zip,
+    /// Of another compression.
+    Archive,
     Text,
     /// An incomplete download.
     Zeros,
     Unknown,
 }
 
-/// The first bytes of kinds.
-const SIGNATURES: [(&[u8], FileKind); 17] = [
-    (GIT_LFS, FileKind::GitLfsPointer),
-    (b"\x89HDF\r\n\x1a\n", FileKind::Hdf5),
-    (b"PK\x03\x04", FileKind::Zip),
-    (b"\x1f\x8b", FileKind::Gzip),
-    (b"%PDF-", FileKind::Pdf),
-    (b"PAR1", FileKind::Parquet),
-    (b"\x93NUMPY", FileKind::Npy),
-    (b"\xff\x0a", FileKind::JpegXl),
-    (b"\0\0\0\x0cJXL ", FileKind::JpegXl),
-    (b"\0\0\0\x0cjP  ", FileKind::Jpeg2000),
-    (b"\xff\x4f\xff\x51", FileKind::Jpeg2000),
-    (b"\x1a\x45\xdf\xa3", FileKind::Video),
-    (b"\0\0\x01\xba", FileKind::Video),
-    (b"\x80\x02", FileKind::Pickle),
-    (b"\x80\x03", FileKind::Pickle),
-    (b"\x80\x04", FileKind::Pickle),
-    (b"\x80\x05", FileKind::Pickle),
-];
+/// How a kind is called and recognized.
+struct Kind {
+    kind: FileKind,
+    /// The name with an article.
+    name: &'static str,
+    extensions: &'static [&'static str],
+    /// Bytes at an offset from the start.
+    bytes: &'static [(usize, &'static [u8])],
+}
 
-const GIT_LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+/// The table of kinds.
+#[rustfmt::skip]
+const KINDS: [Kind; 27] = {
+    const fn kind(kind: FileKind, name: &'static str, extensions: &'static [&'static str], bytes: &'static [(usize, &'static [u8])]) -> Kind {
+        Kind { kind, name, extensions, bytes }
+    }
+    [
+        kind(FileKind::HtmlPage, "a web page (HTML)", &["html", "htm"], &[]),
+        kind(FileKind::GitLfsPointer, "a Git LFS pointer, not the file it stands for", &[], &[(0, b"version https://git-lfs.github.com/spec/")]),
+        kind(FileKind::Image, "an image", &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"], &[(0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (0, b"GIF8"), (8, b"WEBP"), (0, b"II*\0"), (0, b"MM\0*")]),
+        kind(FileKind::Heif, "a HEIC image", &["heic", "heif"], &[(4, b"ftyphe"), (4, b"ftypmif1"), (4, b"ftypmsf1")]),
+        kind(FileKind::Avif, "an AVIF image", &["avif"], &[(4, b"ftypavi")]),
+        kind(FileKind::JpegXl, "a JPEG XL image", &["jxl"], &[(0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")]),
+        kind(FileKind::Jpeg2000, "a JPEG 2000 image", &["jp2", "j2k"], &[(0, b"\0\0\0\x0cjP  "), (0, b"\xff\x4f\xff\x51")]),
+        kind(FileKind::Svg, "an SVG drawing", &["svg"], &[]),
+        kind(FileKind::Video, "a video", &["mp4", "avi", "mov", "mkv", "webm"], &[(4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"\0\0\x01\xba"), (8, b"AVI ")]),
+        kind(FileKind::Npy, "a NumPy array (.npy)", &["npy"], &[(0, b"\x93NUMPY")]),
+        kind(FileKind::Npz, "an archive of NumPy arrays (.npz)", &["npz"], &[]),
+        kind(FileKind::Spreadsheet, "a spreadsheet", &["xlsx", "xls", "ods"], &[(0, b"\xd0\xcf\x11\xe0")]),
+        kind(FileKind::Document, "a document", &["pdf", "doc", "docx", "odt"], &[(0, b"%PDF")]),
+        kind(FileKind::TorchZip, "a file of PyTorch (.pth)", &["pt", "pth", "ckpt"], &[]),
+        kind(FileKind::Keras, "a Keras model", &["keras"], &[]),
+        kind(FileKind::Safetensors, "a file of weights (.safetensors)", &["safetensors"], &[]),
+        kind(FileKind::Pickle, "a Python pickle", &["pkl", "pickle"], &[(0, b"\x80\x02"), (0, b"\x80\x03"), (0, b"\x80\x04"), (0, b"\x80\x05")]),
+        kind(FileKind::Hdf5, "an HDF5 file", &["h5", "hdf5"], &[(0, b"\x89HDF\r\n\x1a\n")]),
+        kind(FileKind::Tar, "a tar archive", &["tar", "tgz"], &[(257, b"ustar")]),
+        kind(FileKind::Arrow, "an Arrow file", &["arrow", "feather"], &[(0, b"ARROW1")]),
+        kind(FileKind::Parquet, "a Parquet table", &["parquet"], &[(0, b"PAR1")]),
+        kind(FileKind::Gzip, "a gzip archive", &["gz"], &[(0, b"\x1f\x8b")]),
+        kind(FileKind::Zip, "a zip archive", &["zip"], &[(0, b"PK\x03\x04")]),
+        kind(FileKind::Archive, "an archive", &["7z", "rar", "bz2", "xz", "zst"], &[(0, b"7z\xbc\xaf"), (0, b"Rar!"), (0, b"BZh"), (0, b"\xfd7zXZ"), (0, b"\x28\xb5\x2f\xfd")]),
+        kind(FileKind::Text, "a text file", &[], &[]),
+        kind(FileKind::Zeros, "nothing but zero bytes", &[], &[]),
+        kind(FileKind::Unknown, "a file of unknown kind", &[], &[]),
+    ]
+};
 
 /// The number of bytes that are examined.
 const EXAMINED: usize = 512;
@@ -72,24 +99,14 @@ impl FileKind {
     /// The kind of a file, from its content or its first bytes.
     pub(crate) fn detect(contents: &[u8]) -> Self {
         let start = &contents[..contents.len().min(EXAMINED)];
-        if let Some((_, kind)) = SIGNATURES.iter().find(|(bytes, _)| start.starts_with(bytes)) {
-            return match kind {
+        let has = |&(offset, bytes): &(usize, &[u8])| {
+            start.get(offset..).is_some_and(|rest| rest.starts_with(bytes))
+        };
+        if let Some(found) = KINDS.iter().find(|kind| kind.bytes.iter().any(has)) {
+            return match found.kind {
                 Self::Zip => Self::of_zip(start),
-                kind => *kind,
+                kind => kind,
             };
-        }
-        if let (Some(b"ftyp"), Some(brand)) = (start.get(4..8), start.get(8..12)) {
-            return match brand {
-                b"avif" | b"avis" => Self::Avif,
-                [b'h', b'e', ..] | b"mif1" | b"msf1" => Self::Heif,
-                _ => Self::Video,
-            };
-        }
-        if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"AVI ") {
-            return Self::Video;
-        }
-        if start.get(257..262) == Some(b"ustar") {
-            return Self::Tar;
         }
         if !start.is_empty() && start.iter().all(|&byte| byte == 0) {
             return Self::Zeros;
@@ -112,16 +129,40 @@ impl FileKind {
         }
     }
 
+    /// The kind of a file by its content or, as some kinds are archives of another, by its extension unless it is text;
+    /// `None` if it cannot be read.
+    pub(crate) fn of_file(file: &Path) -> Option<Self> {
+        let mut start = Vec::new();
+        let opened = ConfinedPath::from(file).open().ok()?;
+        opened.take(EXAMINED as u64).read_to_end(&mut start).ok()?;
+        let is_text = text(&start).is_some();
+        let by_extension = Self::by_extension(file).filter(|_| !is_text);
+        Some(by_extension.unwrap_or_else(|| Self::detect(&start)))
+    }
+
+    /// The kind that the extension of a name says.
+    pub(crate) fn by_extension(name: &Path) -> Option<Self> {
+        let extension = name.extension()?;
+        let has = |known: &&str| extension.eq_ignore_ascii_case(known);
+        let found = KINDS
+            .iter()
+            .find(|kind| kind.extensions.iter().any(|known| has(known)));
+        found.map(|found| found.kind)
+    }
+
     /// The kind of an archive, by the name of its first entry.
     fn of_zip(start: &[u8]) -> Self {
         let length = start
             .get(26..28)
             .map_or(0, |bytes| usize::from(bytes[0]) + 256 * usize::from(bytes[1]));
         let name = start.get(30..30 + length).unwrap_or_default();
+        const OFFICE: [&[u8]; 4] = [b"[Content_Types].xml", b"xl/", b"_rels/", b"docProps/"];
         if name.ends_with(b".npy") {
             Self::Npz
         } else if name.ends_with(b"/data.pkl") {
             Self::TorchZip
+        } else if OFFICE.iter().any(|known| name.starts_with(known)) {
+            Self::Spreadsheet
         } else {
             Self::Zip
         }
@@ -142,30 +183,9 @@ fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 impl fmt::Display for FileKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::HtmlPage => "a web page (HTML)",
-            Self::GitLfsPointer => "a Git LFS pointer, not the file it stands for",
-            Self::Hdf5 => "an HDF5 file",
-            Self::Npy => "a NumPy array (.npy)",
-            Self::Npz => "an archive of NumPy arrays (.npz)",
-            Self::TorchZip => "a file of PyTorch (.pth)",
-            Self::Zip => "a zip archive",
-            Self::Gzip => "a gzip archive",
-            Self::Pickle => "a Python pickle",
-            Self::Heif => "a HEIC image",
-            Self::Avif => "an AVIF image",
-            Self::JpegXl => "a JPEG XL image",
-            Self::Jpeg2000 => "a JPEG 2000 image",
-            Self::Svg => "an SVG drawing",
-            Self::Video => "a video",
-            Self::Tar => "a tar archive",
-            Self::Parquet => "a Parquet table",
-            Self::Pdf => "a PDF document",
-            Self::Text => "a text file",
-            Self::Zeros => "nothing but zero bytes",
-            Self::Unknown => "a file of unknown kind",
-        })
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = KINDS.iter().find(|kind| kind.kind == *self);
+        out.write_str(found.map_or("a file", |found| found.name))
     }
 }
 
@@ -175,7 +195,7 @@ mod tests {
 
     #[test]
     fn common_mistakes_are_recognized() {
-        let cases: [(&[u8], FileKind); 18] = [
+        let cases: [(&[u8], FileKind); 20] = [
             (b"\xef\xbb\xbf<?xml version='1.0'?>\n<html>", FileKind::HtmlPage),
             (b"<HTML><title>caf\xe9", FileKind::HtmlPage),
             (b"<?xml version='1.0'?><svg width='9'/>", FileKind::Svg),
@@ -188,12 +208,20 @@ mod tests {
                 b"PK\x03\x04----------------------\x08\0\0\0a.jpgxyz",
                 FileKind::Zip,
             ),
+            (
+                b"PK\x03\x04----------------------\x13\0\0\0[Content_Types].xml",
+                FileKind::Spreadsheet,
+            ),
             (b"\0\0\0\x20ftypisom\0\0\x02\0", FileKind::Video),
             (b"\x1a\x45\xdf\xa3\x9f\x42\x86", FileKind::Video),
             (b"RIFF\xff\0\0\0AVI LIST", FileKind::Video),
             (b"\0\0\0\x1cftypavif\0\0\0\0", FileKind::Avif),
+            (b"\x89PNG\r\n", FileKind::Image),
             (b"\n<!DOCTYPE html><html>", FileKind::HtmlPage),
-            (GIT_LFS, FileKind::GitLfsPointer),
+            (
+                b"version https://git-lfs.github.com/spec/v1\n",
+                FileKind::GitLfsPointer,
+            ),
             (b"\x89HDF\r\n\x1a\n\0\0", FileKind::Hdf5),
             (b"\0\0\0\x18ftypheic", FileKind::Heif),
             (b"A dog runs .\n", FileKind::Text),
@@ -211,5 +239,17 @@ mod tests {
         let long = "ü".repeat(EXAMINED);
         let cut = &long.as_bytes()[..EXAMINED - 1];
         assert_eq!(FileKind::detect(cut), FileKind::Text);
+    }
+
+    #[test]
+    fn every_kind_has_a_row_of_the_table() {
+        for kind in &KINDS {
+            assert_eq!(kind.kind.to_string(), kind.name);
+        }
+        let kinds: std::collections::BTreeSet<FileKind> = KINDS.iter().map(|kind| kind.kind).collect();
+        assert_eq!(
+            (kinds.len(), KINDS.len()),
+            (FileKind::Unknown as usize + 1, kinds.len())
+        );
     }
 }

@@ -12,7 +12,7 @@ mod json_records;
 mod kaggle;
 mod karpathy;
 mod lines;
-mod other_kinds;
+pub(super) mod other_kinds;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod sidecars;
@@ -88,7 +88,7 @@ pub(super) struct Reader {
     is_named: fn(&str) -> bool,
     /// Whether the content of a file has the format; names without extension are known by the images.
     recognizes: fn(&Path, &ImageFiles) -> bool,
-    pub(super) read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
+    read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
     /// Whether there may be a file for each split, as in COCO.
     pub(super) has_several_files: bool,
 }
@@ -113,6 +113,15 @@ impl Format {
 }
 
 impl Reader {
+    /// Reads a captions file.
+    ///
+    /// # Errors
+    /// If it is of a kind that holds no captions, cannot be read, or has no valid line.
+    pub(super) fn read(&self, file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
+        other_kinds::check(file)?;
+        (self.read)(file, index)
+    }
+
     /// The readers of all formats, or of this one; none for the built-in dataset.
     pub(super) fn of(format: Option<Format>) -> impl Iterator<Item = &'static Self> {
         READERS
@@ -151,13 +160,7 @@ impl Reader {
 
     /// The reader of a captions file, by its content or else (it may be truncated) by its name.
     pub(super) fn of_file(file: &Path, images: &ImageFiles) -> Result<&'static Self, DatasetError> {
-        if let Some(kind) = other_kinds::OtherKind::of(file) {
-            return Err(DatasetError::NotCaptions {
-                file: file.to_owned(),
-                kind: kind.name,
-                next: kind.next,
-            });
-        }
+        other_kinds::check(file)?;
         let by_content = READERS.iter().find(|reader| (reader.recognizes)(file, images));
         by_content
             .or_else(|| READERS.iter().find(|reader| (reader.is_named)(&name_of(file))))
