@@ -101,6 +101,43 @@ fn scenes_pass_through_the_whole_pipeline() {
     elsewhere.succeeds(&["caption", text(&copy), text(&image), "--mbr-weight", "0.5"]);
 }
 
+#[test]
+fn run_is_scored_on_another_dataset() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("first", 1);
+    let scenes = [
+        "prepare",
+        "scenes",
+        "--name",
+        "more",
+        "--num-images",
+        "40",
+        "--size",
+        "32",
+    ];
+    workspace.succeeds(&[&scenes[..], &["--seed", "5", "--min-count", "1"]].concat());
+    let evaluate = ["evaluate", "first", "--data", "more", "--split", "test", "--json"];
+    let report: Report = serde_json::from_str(&workspace.succeeds(&evaluate)).unwrap();
+    let more = Dataset::load(workspace.root().find_dataset("more").unwrap()).unwrap();
+    assert_eq!(
+        (report.info.dataset.as_str(), &report.info.data_hash),
+        ("more", &more.hash)
+    );
+    let keys: Vec<&str> = report.captions.iter().map(|row| row.image.as_str()).collect();
+    let expected: Vec<&str> = more
+        .images(cutline::data::Split::Test)
+        .map(|image| image.key.as_str())
+        .collect();
+    assert_eq!(keys, expected);
+    let saved = workspace
+        .run_directory("first")
+        .path()
+        .join("evaluations/more-test-best/report.json");
+    assert!(saved.exists());
+    let error = err(&workspace.run(&["evaluate", "first", "--data", "nothing"]));
+    assert!(error.contains("more"), "{error}");
+}
+
 #[cfg(unix)]
 #[test]
 fn stopped_training_resumes_to_the_same_bytes() {

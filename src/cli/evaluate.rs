@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::iter;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -51,6 +51,7 @@ const REFERENCES_SHOWN: usize = 2;
   cutline evaluate flickr8k-merge-001 --beam-size 5 --name beam-5 --detach
   cutline evaluate flickr8k-merge-001 --ensemble flickr8k-inject-001 --ensemble flickr8k-merge-002
   cutline evaluate flickr8k-merge-001 --beam-size 20 --mbr-weight 0.5
+  cutline evaluate flickr8k-merge-001 --data coco --split test
   cutline evaluate flickr8k-merge-001 --tune-search
   cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu_4")]
@@ -60,6 +61,10 @@ pub(super) struct Evaluate {
     /// The split to caption
     #[arg(long, value_name = "SPLIT", value_parser = choices::split(), default_value = "dev")]
     split: Split,
+    /// Another prepared dataset to caption, by its name or path, with the vocabulary of the run; models of features need
+    /// those of the same backbone there [default: the run's own]
+    #[arg(long, value_name = "DATASET", conflicts_with = "tune_search")]
+    data: Option<String>,
     /// Print JSON: all figures, and every image with its caption and scores
     #[arg(long)]
     json: bool,
@@ -70,7 +75,7 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["detach", "tune_search"])]
     write_results: Option<PathBuf>,
     /// The evaluation's name; its report is saved in the run as `evaluations/NAME/report.json` [default:
-    /// SPLIT-CHECKPOINT, followed by the runs of --ensemble]
+    /// SPLIT-CHECKPOINT, after the dataset of --data and before the runs of --ensemble]
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
     /// Evaluate in a background process that survives the terminal
@@ -145,10 +150,13 @@ impl Evaluate {
         JobDirectory::new(run.evaluation(&name))
     }
 
-    /// Split and checkpoint, such as `dev-best`, and the other members: another ensemble is another evaluation.
+    /// Dataset if it is another, split and checkpoint, such as `dev-best`, and the other members: another ensemble is another evaluation.
     fn default_name(&self, others: &[CheckpointRef]) -> Name {
         let (split, checkpoint) = (self.split, self.members.checkpoint);
-        let mut name = format!("{split}-{checkpoint}");
+        let mut name = match self.data.as_ref().and_then(|data| Path::new(data).file_name()) {
+            Some(data) => format!("{}-{split}-{checkpoint}", data.to_string_lossy()),
+            None => format!("{split}-{checkpoint}"),
+        };
         for (i, other) in others.iter().enumerate() {
             name += if i == 0 { "-with-" } else { "-" };
             name += &other.run;
@@ -172,8 +180,8 @@ impl Evaluate {
         let info = JobInfo {
             kind: JobKind::Evaluate,
             device: device.name.clone(),
-            dataset: record.data.name,
-            data_hash: Some(record.data.hash),
+            data_hash: self.data.is_none().then_some(record.data.hash),
+            dataset: self.data.clone().unwrap_or(record.data.name),
             settings: serde_json::json!({
                 "split": self.split,
                 "checkpoint": self.members.checkpoint,
@@ -217,7 +225,13 @@ impl Evaluate {
         context: &Context,
         on_progress: &mut dyn FnMut(TaskProgress) -> ControlFlow<()>,
     ) -> anyhow::Result<Report> {
-        let inputs = EvalInputs::open(&self.members, self.split, &device.device, context)?;
+        let inputs = EvalInputs::open(
+            &self.members,
+            self.data.as_deref(),
+            self.split,
+            &device.device,
+            context,
+        )?;
         let run = &inputs.runs.first;
         let search = run.search(self.search.apply_to(&run.record.settings.search)?)?;
         let images = inputs.images();
@@ -228,7 +242,7 @@ impl Evaluate {
             &run.vocabulary,
             &EvaluationSplit {
                 images: &images,
-                corpus: training_corpus(&inputs.dataset, &run.vocabulary),
+                corpus: training_corpus(inputs.training_dataset(), &run.vocabulary),
             },
             inputs.info.clone(),
             &search,
@@ -275,7 +289,7 @@ impl Evaluate {
     }
 
     fn tune_on<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<SearchReport> {
-        let inputs = EvalInputs::open(&self.members, Split::Dev, &device.device, context)?;
+        let inputs = EvalInputs::open(&self.members, None, Split::Dev, &device.device, context)?;
         tune(&inputs, &self.search, self.metric, context)
     }
 }

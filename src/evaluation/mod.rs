@@ -61,9 +61,12 @@ pub enum EvaluationError {
     Stopped,
 }
 
-/// The training captions of a dataset, and the words of the vocabulary.
-pub fn training_corpus<'a>(dataset: &'a Dataset, vocabulary: &'a Vocabulary) -> TrainingCorpus<'a> {
-    let captions = dataset.images(Split::Train).flat_map(|image| &image.captions);
+/// The training captions of a dataset, if it is there, and the words of the vocabulary.
+pub fn training_corpus<'a>(dataset: Option<&'a Dataset>, vocabulary: &'a Vocabulary) -> TrainingCorpus<'a> {
+    let images = dataset
+        .into_iter()
+        .flat_map(|dataset| dataset.images(Split::Train));
+    let captions = images.flat_map(|image| &image.captions);
     TrainingCorpus {
         training_captions: captions.map(|caption| caption.tokens.as_slice()).collect(),
         vocabulary: vocabulary.words().collect::<HashSet<_>>(),

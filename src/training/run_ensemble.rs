@@ -48,7 +48,7 @@ impl<D: Backend> RunEnsemble<D> {
     }
 
     /// The inputs of each member for images of the dataset in `directory`. Features that are not stored there are read from
-    /// the member's own dataset.
+    /// the member's own dataset, if that has the same images: then `own_datasets` is given.
     ///
     /// # Errors
     /// Fails if a member's features are in neither dataset, or if an image does not decode.
@@ -56,14 +56,15 @@ impl<D: Backend> RunEnsemble<D> {
         &self,
         images: &[&Image],
         directory: &ConfinedPath,
-        root: &Root,
+        own_datasets: Option<&Root>,
     ) -> Result<Vec<ImageInputs>, InputsError> {
         let inputs = |member: &TrainedRun<D>| {
             let encoder = &member.model.spec().encoder;
             let open =
                 |directory: &ConfinedPath| ImageInputs::open(encoder, directory, images.iter().copied());
-            match (open(directory), member.dataset_directory(root)) {
-                (Err(InputsError::NoSuchFeatures { .. }), Ok(own)) => open(&own),
+            let own = || member.dataset_directory(own_datasets?).ok();
+            match (open(directory), own()) {
+                (Err(InputsError::NoSuchFeatures { .. }), Some(own)) => open(&own),
                 (opened, _) => opened,
             }
         };
