@@ -249,15 +249,26 @@ fn extend<'a>(
         });
         return;
     }
+    // Displacements only grow from a candidate to the next: of those that are equal but for it, the first fill the beam.
+    let mut pushed: Vec<(_, usize)> = Vec::new();
     for candidate in candidates.iter().filter(|candidate| path.is_free(candidate)) {
         let mut with = state;
         with.add(candidate);
-        steps.push(Step {
-            parent,
-            chosen: Some(candidate),
-            state: with,
-        });
         state.distance += candidate.displacement();
+        let (matches, chunks, _) = with.rank();
+        let known = pushed.iter().position(|(class, _)| *class == (matches, chunks));
+        let class = known.unwrap_or_else(|| {
+            pushed.push(((matches, chunks), 0));
+            pushed.len() - 1
+        });
+        pushed[class].1 += 1;
+        if pushed[class].1 <= BEAM {
+            steps.push(Step {
+                parent,
+                chosen: Some(candidate),
+                state: with,
+            });
+        }
     }
     state.end_chunk();
     state.next += 1;
@@ -323,4 +334,22 @@ fn chunks(chosen: &[Option<&Match>]) -> usize {
     }
     state.end_chunk();
     state.chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_to_many_equal_candidates_are_as_many_as_the_beam() {
+        let words = 500;
+        let same = |j: usize| (0..words).map(|i| Match::words(MatchKind::Exact, i, j)).collect();
+        let matches: Vec<Vec<Match>> = (0..words).map(same).collect();
+        let path = certain_matches(&matches, words);
+        let mut steps = Vec::new();
+        extend(&mut steps, 0, &path, 0, &matches[0]);
+        assert_eq!(steps.len(), BEAM + 1);
+        let displacements: usize = (0..words).sum();
+        assert_eq!(steps[BEAM].state.distance, displacements);
+    }
 }
