@@ -74,6 +74,9 @@ struct ManifestFile {
     format_version: u32,
     name: String,
     hash: String,
+    /// The absolute path of the dataset when it was prepared, by which images are found that moved with it.
+    #[serde(default)]
+    home: PathBuf,
     words: usize,
     images: BTreeMap<Split, usize>,
     source: SourceRecord,
@@ -125,10 +128,10 @@ impl Dataset {
         })
         .map_err(DatasetError::writing(&file))?;
         self.vocabulary.write(directory.join(VOCABULARY))?;
-        self.save_manifest(&directory.join(MANIFEST))
+        self.save_manifest(&directory.join(MANIFEST), home)
     }
 
-    fn save_manifest(&self, file: &ConfinedPath) -> Result<(), DatasetError> {
+    fn save_manifest(&self, file: &ConfinedPath, home: PathBuf) -> Result<(), DatasetError> {
         let DatasetManifest {
             name,
             source,
@@ -138,6 +141,7 @@ impl Dataset {
             format_version: FORMAT_VERSION,
             name,
             hash: self.hash.clone(),
+            home,
             words: self.vocabulary.words().count(),
             images: Split::ALL.map(|split| (split, self.images(split).count())).into(),
             source,
@@ -159,11 +163,12 @@ impl Dataset {
         let ManifestFile {
             name,
             hash,
+            home,
             source,
             settings,
             ..
         } = load_manifest(&directory)?;
-        let images = load_images(&directory)?;
+        let images = load_images(&directory, &home)?;
         let vocabulary = Vocabulary::read(directory.join(VOCABULARY))?;
         let loaded = Self::new(
             images,
@@ -221,7 +226,8 @@ fn load_manifest(directory: &ConfinedPath) -> Result<ManifestFile, DatasetError>
     Ok(manifest)
 }
 
-fn load_images(directory: &ConfinedPath) -> Result<Vec<Image>, DatasetError> {
+/// The images, those of a dataset that moved together with its images at their new places.
+fn load_images(directory: &ConfinedPath, former_home: &Path) -> Result<Vec<Image>, DatasetError> {
     let home = directory
         .canonicalize()
         .map_err(DatasetError::reading(directory))?;
@@ -229,7 +235,7 @@ fn load_images(directory: &ConfinedPath) -> Result<Vec<Image>, DatasetError> {
     let text = file
         .read_to_string(MAX_IMAGES_BYTES)
         .map_err(DatasetError::reading(&file))?;
-    iter::zip(text.lines(), 1..)
+    let images = iter::zip(text.lines(), 1..)
         .map(|(text, line)| {
             let mut image: Image = serde_json::from_str(text).map_err(|error| DatasetError::InvalidLine {
                 file: (&file).into(),
@@ -239,7 +245,24 @@ fn load_images(directory: &ConfinedPath) -> Result<Vec<Image>, DatasetError> {
             image.path = home.join(image.path);
             Ok(image)
         })
-        .collect()
+        .collect::<Result<Vec<_>, DatasetError>>();
+    let mut images = images?;
+    let has_moved = |image: &Image| {
+        let moved = moved(&image.path, former_home, &home);
+        moved.is_some_and(|moved| !image.path.exists() && moved.exists())
+    };
+    if home != former_home && images.first().is_some_and(has_moved) {
+        for image in &mut images {
+            image.path = moved(&image.path, former_home, &home).unwrap_or_default();
+        }
+    }
+    Ok(images)
+}
+
+/// The place of a file beside a directory that moved together with it.
+fn moved(file: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let mut ancestors = iter::zip(from.ancestors(), to.ancestors());
+    ancestors.find_map(|(from, to)| Some(to.join(file.strip_prefix(from).ok()?)))
 }
 
 /// The names of the datasets in the parent directory.

@@ -5,7 +5,7 @@ use crate::data::Image;
 use crate::files::ConfinedPath;
 use crate::vision::augment::Augmentation;
 use crate::vision::features::store::{FeatureSpec, FeatureStore, StoreError};
-use crate::vision::image_io::{ImageReadError, decode, total_memory};
+use crate::vision::image_io::{ImageErrorKind, ImageReadError, decode, total_memory};
 use crate::vision::preprocess::Preprocessing;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub enum InputsError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An image cannot be decoded.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = where_moved(.0))]
     Image(#[from] ImageReadError),
     /// The pixels of all images do not fit in memory.
     #[error(
@@ -69,6 +69,16 @@ pub enum InputsError {
         /// Megabytes of the machine or container.
         memory: u64,
     },
+}
+
+/// What to do about an image that is no longer there.
+fn where_moved(error: &ImageReadError) -> &'static str {
+    match error.kind {
+        ImageErrorKind::NotFound => {
+            "; if the images of the dataset have moved, prepare it again: cutline prepare SOURCE --name NAME --images DIR"
+        }
+        _ => "",
+    }
 }
 
 /// Whether `len` numbers for each image take at most half of the memory, in bytes.

@@ -139,6 +139,41 @@ fn dataset_survives_saving_and_loading() {
 }
 
 #[test]
+fn images_that_move_with_their_dataset_are_found() {
+    let place = tempfile::tempdir().unwrap();
+    let project = place.path().join("old");
+    let home = project.join("datasets/one");
+    fs::create_dir_all(&home).unwrap();
+    fs::create_dir_all(project.join("photos")).unwrap();
+    let photo = project.join("photos/one.png");
+    fs::write(&photo, "one").unwrap();
+    let reading = RawDataset::drawn(vec![SourceImage {
+        key: "one".to_owned(),
+        path: photo.clone(),
+        split: Some(Split::Train),
+        captions: vec![SourceCaption::new("A red circle")],
+    }]);
+    let source = DataSource::new("scenes");
+    build_and_save(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
+    let image = |home: &Path| Dataset::load(home).unwrap().images[0].path.clone();
+
+    let elsewhere = place.path().join("alone");
+    fs::rename(&home, &elsewhere).unwrap();
+    assert_eq!(
+        image(&elsewhere),
+        fs::canonicalize(&photo).unwrap(),
+        "only the dataset moved"
+    );
+    fs::rename(&elsewhere, &home).unwrap();
+    let moved = place.path().join("new");
+    fs::rename(&project, &moved).unwrap();
+    assert_eq!(
+        image(&moved.join("datasets/one")),
+        fs::canonicalize(moved.join("photos/one.png")).unwrap()
+    );
+}
+
+#[test]
 fn images_below_the_dataset_have_relative_paths() {
     let place = tempfile::tempdir().unwrap();
     let home = place.path().join("drawn");
