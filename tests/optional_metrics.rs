@@ -269,6 +269,7 @@ fn workspace() -> Workspace {
     fs::write(workspace.file("references.json"), REFERENCES).unwrap();
     fs::write(workspace.file("hypotheses.json"), HYPOTHESES).unwrap();
     Fixture::read().write_files(&workspace.file("meteor"));
+    fs::write(workspace.file("spice.jar"), "a stand-in runs in its place").unwrap();
     workspace
 }
 
@@ -420,6 +421,14 @@ fn failure_of_spice_is_reported_with_its_output() {
     let mut command = score(&workspace, &["--quiet", "--spice-jar", "spice.jar"]);
     let output = command.env("PATH", workspace.path()).output().unwrap();
     assert!(err(&output).contains("cannot start `java`"), "{}", err(&output));
+    let output = score(&workspace, &["--quiet", "--spice-jar", "elsewhere/spice.jar"])
+        .output()
+        .unwrap();
+    assert!(
+        err(&output).contains("elsewhere/spice.jar: there is no such file"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 
 use super::preprocessing::PreprocessingFlags;
 use super::progress::Task;
-use super::{Context, by_name, choices, output};
+use super::{Context, by_name, choices, image_paths, output};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
 use crate::vision::backbones::{BackboneKind, FeatureKind, MapShape};
@@ -28,10 +28,10 @@ use crate::vision::weights::WeightFile;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors
-  cutline features image.jpg --backbone mobilenet_v2 --out image.safetensors
+  cutline features photos/ --backbone mobilenet_v2 --out photos.safetensors
   cutline features image.jpg --backbone vgg16 --weights vgg16.safetensors --features grid --out grid.safetensors")]
 pub(super) struct Features {
-    /// The images
+    /// The images, directories of images, or `-` for names on standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// CNN that extracts the features
@@ -57,13 +57,19 @@ pub(super) struct Features {
 impl Features {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         // Check paths before the work, not after it.
-        by_file_name(&self.images)?;
+        let paths = image_paths::expand(&self.images)?;
+        let images = by_file_name(&paths)?;
         output::check(&self.out)?;
-        on_device!(context.open_device()?, |device| self.extract(device, context))?
+        on_device!(context.open_device()?, |device| self
+            .extract(&images, device, context))?
     }
 
-    fn extract<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        let images = by_file_name(&self.images)?;
+    fn extract<D: Backend>(
+        &self,
+        images: &BTreeMap<String, &Path>,
+        device: &Opened<D>,
+        context: &Context,
+    ) -> anyhow::Result<()> {
         let extractor = self.extractor(&device.device, context)?;
         extractor.notes().iter().for_each(|note| context.notice(note));
         let progress = context.progress(Task::new("extracting features", "images", images.len()));

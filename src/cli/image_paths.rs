@@ -22,8 +22,13 @@ pub(super) fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         for name in io::stdin().lines() {
             let name = name.context("cannot read names from standard input")?;
-            if !name.is_empty() {
-                images.extend(images_at(Path::new(&name))?);
+            let name = Path::new(&name);
+            // macOS adds files such as `._photo.jpg`.
+            let is_added = name
+                .file_name()
+                .is_none_or(|name| name.as_encoded_bytes().starts_with(b"._"));
+            if name.is_dir() || !is_added {
+                images.extend(images_at(name)?);
             }
         }
     }

@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::interrupt::Interrupt;
-use super::terminal::display_safe;
+use super::terminal::{display_path, display_safe};
 use crate::metrics::Example;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -56,6 +56,11 @@ struct Category {
 /// after Ctrl-C, which ends the program.
 pub(super) fn scores(jar: &Path, examples: &[Example<'_>]) -> anyhow::Result<Vec<f64>> {
     let interrupt = Interrupt::install()?;
+    ensure!(
+        jar.is_file(),
+        "{}: there is no such file; name spice-1.0.jar of pycocoevalcap with --spice-jar",
+        display_path(jar)
+    );
     let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
     let [input, output, log] = ["captions.json", "scores.json", "log"].map(|name| folder.path().join(name));
     write_captions(&input, examples).context("cannot write a temporary file")?;
@@ -70,7 +75,7 @@ pub(super) fn scores(jar: &Path, examples: &[Example<'_>]) -> anyhow::Result<Vec
         .context("cannot start `java`; SPICE needs Java 8 to 14")?;
     let status = wait(program, interrupt)?;
     if !status.success() || !output.exists() {
-        bail!("{}", failure(status, &log));
+        bail!("{}: {}", display_path(jar), failure(status, &log));
     }
     read_scores(&output, examples.len()).context("the scores that the program wrote cannot be read")
 }

@@ -18,7 +18,7 @@ use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{Opened, on_device};
 use crate::text::counted;
 use crate::training::presets::Preset;
-use crate::training::{ChangeError, Changes, Outcome, RunConfig, RunSettings, TrainingRun};
+use crate::training::{Changes, Outcome, RunConfig, RunSettings, TrainingRun};
 
 /// What follows from a dataset without features.
 pub(super) const SMALL_CNN_FOLLOWS: &str = "the dataset has no features of a published CNN, so a small CNN is trained from \
@@ -67,7 +67,7 @@ pub(super) struct Train {
         value_name = "RUN",
         num_args = 0..=1,
         default_missing_value = "",
-        conflicts_with_all = ["preset", "config", "decoder", "print_settings"]
+        conflicts_with_all = ["preset", "config", "print_settings"]
     )]
     resume: Option<String>,
     /// Start the run, or resume it if it exists: one line for a batch script that may be started many times
@@ -111,8 +111,11 @@ impl Train {
         }
         if self.detach {
             // A new run has its settings in config.toml already.
-            let sets: &[Assignment] = if self.resume.is_some() { &self.set } else { &[] };
-            detach(&run.release(), sets, context)
+            let sets = match self.resume {
+                Some(_) => self.assignments()?,
+                None => Vec::new(),
+            };
+            detach(&run.release(), &sets, context)
         } else {
             finish(run, context)
         }
@@ -162,10 +165,11 @@ impl Train {
         }
     }
 
-    /// The changes by `--set` to a resumed run.
-    fn changes(&self, settings: &RunSettings) -> Result<Changes, ChangeError> {
-        let pairs = self.set.iter().map(|set| (set.key(), set.text().to_owned()));
-        Changes::of(settings, pairs)
+    /// The changes by `--decoder` and `--set` to a resumed run.
+    fn changes(&self, settings: &RunSettings) -> anyhow::Result<Changes> {
+        let sets = self.assignments()?;
+        let pairs = sets.iter().map(|set| (set.key(), set.text().to_owned()));
+        Ok(Changes::of(settings, pairs)?)
     }
 
     fn settings(&self) -> anyhow::Result<RunSettings> {

@@ -93,6 +93,9 @@ pub enum RunError {
 
 /// How a training goes on without `latest`.
 fn go_on_from_best(best: &Path, latest: &Path) -> String {
+    if Checkpoint::open(best).is_err() {
+        return "start a new run: its best checkpoint cannot be read either".to_owned();
+    }
     format!(
         "train on from the best one: cp {} {}, and resume; or start a new run",
         best.display(),
@@ -454,6 +457,7 @@ impl RunSetup {
     /// Restores `latest`, which may be a copy of `best` that a user made to train on from it.
     fn restore<D: Backend>(&self, trainer: &mut Trainer<'_, D>) -> Result<(), RunError> {
         let (latest, best) = (self.directory.latest(), self.directory.best());
+        let spec = trainer.model.spec().clone();
         let has_state = |checkpoint: &Checkpoint| !checkpoint.training().is_null();
         let restored = match Checkpoint::open(&latest) {
             Ok(checkpoint) if !has_state(&checkpoint) => {
@@ -466,7 +470,10 @@ impl RunSetup {
             _ => trainer.resume(&latest),
         };
         restored.map_err(|error| match Checkpoint::open(&best) {
-            Ok(_) if matches!(error, TrainingError::Checkpoint(_) | TrainingError::State { .. }) => {
+            Ok(found)
+                if *found.spec() == spec
+                    && matches!(error, TrainingError::Checkpoint(_) | TrainingError::State { .. }) =>
+            {
                 RunError::LatestUnusable {
                     error: error.into(),
                     latest: (&latest).into(),

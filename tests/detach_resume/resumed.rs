@@ -50,9 +50,16 @@ fn run_without_latest_keeps_its_best() {
     }
     assert_eq!(state(&workspace, "lost"), "complete");
 
-    // As the message says.
+    fs::remove_file(run.best().as_path()).unwrap();
+    let error = workspace.fails(&resume("lost", &LONGER));
+    assert!(!error.contains("cp "), "{error}");
+    fs::write(run.best().as_path(), &best).unwrap();
+
+    // As the message says; the same decoder is no change.
     fs::copy(run.best().as_path(), run.latest().as_path()).unwrap();
-    workspace.succeeds(&resume("lost", &LONGER));
+    let error = workspace.fails(&resume("lost", &["--decoder", "inject"]));
+    assert!(error.contains("decoder.kind"), "{error}");
+    workspace.succeeds(&resume("lost", &[&LONGER[..], &["--decoder", "merge"]].concat()));
     assert_eq!(state(&workspace, "lost"), "complete");
     let log = fs::read_to_string(run.job().events().as_path()).unwrap();
     let last_start = log.lines().rfind(|line| line.contains("\"start\"")).unwrap();
