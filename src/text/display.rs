@@ -68,13 +68,30 @@ pub fn about_duration(seconds: f64) -> String {
 ///
 /// Tabs and line endings become a space. Other control characters (C0, DEL, C1, and so escape sequences) and invisible
 /// formatting characters (bidirectional overrides and isolates, zero-width characters, tags) become U+FFFD, the
-/// replacement character.
+/// replacement character. Joiners within words and emoji stay.
 pub fn display_safe(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|character| shown_as(character) == character) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.chars().map(shown_as).collect())
+    let mut before = '\0';
+    let shown = text.chars().map(|character| {
+        // Joiners within words of Persian or Hindi, and within emoji, are part of the spelling.
+        let is_spelling = matches!(character, '\u{200c}' | '\u{200d}') && is_joinable(before);
+        before = character;
+        if is_spelling {
+            character
+        } else {
+            shown_as(character)
+        }
+    });
+    let shown: String = shown.collect();
+    match shown == text {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(shown),
     }
+}
+
+/// Whether a visible character is of a script with joiners, from Arabic to Mongolian, or an emoji.
+fn is_joinable(character: char) -> bool {
+    let is_one = matches!(character, '\u{600}'..='\u{18af}' | '\u{2600}'..='\u{27bf}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
+    is_one && shown_as(character) == character
 }
 
 /// A path as [`display_safe`] text; invalid UTF-8 becomes U+FFFD.
@@ -113,6 +130,15 @@ mod tests {
     use super::*;
 
     use proptest::prelude::*;
+
+    #[test]
+    fn joiners_stay_within_words_only() {
+        for text in ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}👧"] {
+            assert_eq!(display_safe(text), text);
+        }
+        assert_eq!(display_safe("a\u{200d}b \u{200c}"), "a\u{fffd}b \u{fffd}");
+        assert_eq!(display_safe("می\u{200c}\u{200c}"), "می\u{200c}\u{fffd}");
+    }
 
     #[test]
     fn durations_have_the_largest_unit_that_fits() {
@@ -189,7 +215,12 @@ mod tests {
         ) {
             let text: String = characters.iter().collect();
             let shown = display_safe(&text);
-            prop_assert!(!shown.chars().any(|c| c.is_control() || is_invisible_format(c)));
+            let mut before = '\0';
+            for c in shown.chars() {
+                let is_spelling = matches!(c, '\u{200c}' | '\u{200d}') && is_joinable(before);
+                prop_assert!(is_spelling || !(c.is_control() || is_invisible_format(c)));
+                before = c;
+            }
             prop_assert_eq!(shown.chars().count(), characters.len());
         }
     }
