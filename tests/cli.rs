@@ -435,6 +435,78 @@ mod score {
     }
 
     #[test]
+    fn texts_tables_and_names_of_images_are_scored() {
+        // The signature also depends on the ids.
+        let scores = |output: &Output| {
+            let mut report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            report.as_object_mut().unwrap().remove("signature");
+            report
+        };
+        let expected = scores(&score(REFERENCES, HYPOTHESES, &["--json"]));
+        let directory = TempDir::new().unwrap();
+        for (name, content) in [
+            (
+                "references.token",
+                "1.jpg#0\ta dog runs on the grass\n1.jpg#1\ta brown dog runs\n2.jpg#0\ttwo red cars stand still\n",
+            ),
+            (
+                "hypotheses.tsv",
+                "photos/2.png\ttwo red cars\nCOCO_val2014_000000000001.jpg\ta dog runs on the sand\n",
+            ),
+            ("texts/1.txt", "a dog runs on the sand\n"),
+            (
+                "texts/2.json",
+                r#"{"image": "x.jpg", "caption": "two red cars", "references": ["two"]}"#,
+            ),
+            (
+                "table.csv",
+                "image,caption\n1.jpg,\"a dog runs on the grass\"\n1.jpg,a brown dog runs\n2.jpg,two red cars stand still\n",
+            ),
+        ] {
+            std::fs::create_dir_all(directory.path().join("texts")).unwrap();
+            write(&directory, name, content);
+        }
+        let path = |name: &str| text(&directory.path().join(name)).to_owned();
+        let files = [
+            ("references.token", "hypotheses.tsv"),
+            ("table.csv", "texts"),
+            ("references.token", "texts/"),
+        ];
+        for (references, hypotheses) in files {
+            let (references, hypotheses) = (path(references), path(hypotheses));
+            let output = cutline(&[
+                "score",
+                "--references",
+                &references,
+                "--hypotheses",
+                &hypotheses,
+                "--json",
+            ]);
+            assert_eq!(scores(&output), expected, "{}", err(&output));
+        }
+        let references = path("references.token");
+        let mut command = command(&[
+            "score",
+            "--references",
+            &references,
+            "--hypotheses",
+            "-",
+            "--json",
+        ]);
+        let output = command
+            .pipe_stdin(path("hypotheses.tsv"))
+            .unwrap()
+            .output()
+            .unwrap();
+        assert_eq!(scores(&output), expected, "{}", err(&output));
+        let error = fails_with(&["score", "--references", "-", "--hypotheses", "-"], 1);
+        assert!(
+            error.contains("either the references or the hypotheses"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn invalid_file_error_shows_the_format() {
         for (references, hypotheses, reason) in [
             ("[1]", HYPOTHESES, "references.json is not captions by id"),

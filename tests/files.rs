@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use cutline::data::{DataSource, ProblemKind, RawDataset, Split};
+use cutline::data::{DataSource, ProblemKind, RawDataset, Split, SplitsFrom};
 use tempfile::TempDir;
 
 const IMAGES: [&str; 4] = ["101_a.jpg", "102_b.jpg", "103_c.jpg", "104_d.jpg"];
@@ -204,6 +204,76 @@ fn tables_and_objects_are_read_as_they_are_saved() {
             "Flickr8k.token.txt",
             rows(|image, _| format!("{image}#zhm#0\tA dog\n")),
             4,
+        ),
+        ("captions.txt", rows(|image, _| format!("{image}#0\tA dog\n")), 4),
+        (
+            "captions.txt",
+            rows(|image, _| format!("{image}#enc#0\tA dog\n")),
+            4,
+        ),
+        ("results.token", rows(|image, _| format!("{image}#0  A dog\n")), 4),
+        ("captions.txt", rows(|image, _| format!("{image}: A dog\n")), 4),
+        (
+            "captions.csv",
+            format!(
+                "[{}]",
+                rows(|image, n| {
+                    let comma = if n > 0 { "," } else { "" };
+                    format!("{comma}{{\"image\": \"{image}\", \"caption\": \"A dog\"}}")
+                })
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,captions\n{}",
+                rows(|image, _| format!("{image},A dog|A cat\n"))
+            ),
+            8,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,captions\n{}",
+                rows(|image, _| format!("{image},\"('A dog', 'A cat')\"\n"))
+            ),
+            8,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,captions\n{}",
+                rows(|image, _| format!(
+                    "{image},\"[{{\"\"raw\"\": \"\"A dog\"\"}}, {{\"\"raw\"\": \"\"A cat\"\"}}]\"\n"
+                ))
+            ),
+            8,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,caption,split\n{}",
+                rows(|image, n| format!("{image},A dog, running, and a cat,{}\n", split(n)))
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "caption,image\n{}",
+                rows(|image, _| format!("A dog, running,{image}\n"))
+            ),
+            4,
+        ),
+        (
+            "captions.jsonl",
+            rows(|image, _| {
+                format!(
+                    "{{\"image\": \"{image}\", \"caption\": \"A dog\", \"captions\": [\"A dog\", \"A cat\"]}}\n"
+                )
+            }),
+            8,
         ),
         (
             "any name.csv",
@@ -415,6 +485,102 @@ fn split_lists_beside_any_captions_are_read() {
         ]
         .into()
     );
+}
+
+#[test]
+fn split_lists_elsewhere_and_of_several_splits_are_read() {
+    let captions = rows(|image, _| format!("{image},A dog\n"));
+    let captions = format!("image,caption\n{captions}");
+    let lists: [&[(&str, &str)]; 5] = [
+        &[
+            (
+                "Flickr8k_text/Flickr_8k.trainImages.txt",
+                "101_a.jpg\n102_b.jpg\n",
+            ),
+            ("Flickr8k_text/Flickr_8k.devImages.txt", "103_c.jpg\n"),
+            ("Flickr8k_text/Flickr_8k.testImages.txt", "104_d.jpg\n"),
+        ],
+        &[
+            ("splits/train.csv", "image\n101_a.jpg\n102_b.jpg\n"),
+            ("splits/val.csv", ",image\n0,103_c.jpg\n"),
+            ("splits/test.json", "[\"104_d.jpg\"]"),
+        ],
+        &[(
+            "splits.csv",
+            "image,split\n101_a.jpg,train\n102_b.jpg,train\n103_c,val\n104_d,test\n",
+        )],
+        &[(
+            "splits.json",
+            r#"{"101_a.jpg": "train", "102_b.jpg": "Training set", "103_c.jpg": "val", "104_d.jpg": "test"}"#,
+        )],
+        &[(
+            "meta/split.json",
+            r#"{"train": ["101_a", "102_b"], "validation": ["103_c"], "test": ["104_d"]}"#,
+        )],
+    ];
+    let expected = [
+        (Some(Split::Train), 2),
+        (Some(Split::Dev), 1),
+        (Some(Split::Test), 1),
+    ];
+    for lists in lists {
+        let mut files = vec![("captions.csv", captions.as_bytes())];
+        files.extend(lists.iter().map(|(name, content)| (*name, content.as_bytes())));
+        let folder = directory(&files, &below("images/"));
+        assert_eq!(splits(&read(folder.path())), expected.into(), "{lists:?}");
+        let given = DataSource {
+            splits: lists.iter().map(|(name, _)| folder.path().join(name)).collect(),
+            ..DataSource::new(folder.path())
+        };
+        assert_eq!(splits(&given.read().unwrap()), expected.into(), "{lists:?}");
+    }
+}
+
+#[test]
+fn split_list_beside_captions_with_splits_is_named() {
+    let captions = rows(|image, _| format!("{image},A dog,train\n"));
+    let captions = format!("image,caption,split\n{captions}");
+    let files = [
+        ("captions.csv", captions.as_bytes()),
+        ("lists/test.txt", b"104_d.jpg\n"),
+        ("lists/dev.txt", b"of other images\n"),
+    ];
+    let folder = directory(&files, &below("images/"));
+    let read = read(folder.path());
+    assert_eq!(splits(&read), [(Some(Split::Train), 4)].into());
+    let notes: Vec<&String> = read
+        .notes
+        .iter()
+        .filter(|note| note.contains("--splits"))
+        .collect();
+    assert!(
+        matches!(notes[..], [note] if note.contains("test.txt is not read")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn splits_as_people_write_them_are_understood_and_drawn_splits_keep_all_rows() {
+    let names = ["Training set", "train2014", "Validation set", "TEST_SET"];
+    let table = |names: [&str; 4]| {
+        let rows = rows(|image, number| format!("{image},A dog,{}\n", names[number]));
+        let table = format!("image,caption,split\n{rows}");
+        directory(&[("captions.csv", table.as_bytes())], &below("images/"))
+    };
+    let expected = [
+        (Some(Split::Train), 2),
+        (Some(Split::Dev), 1),
+        (Some(Split::Test), 1),
+    ];
+    assert_eq!(splits(&read(table(names).path())), expected.into());
+    let unknown = table(["train", "holdout", "3", "val"]);
+    let drawn = DataSource {
+        splits_from: SplitsFrom::Drawn,
+        ..DataSource::new(unknown.path())
+    };
+    let drawn = drawn.read().unwrap();
+    assert_eq!((splits(&drawn), captions(&drawn)), ([(None, 4)].into(), 4));
+    assert!(drawn.problems.is_empty(), "{:?}", drawn.problems);
 }
 
 #[test]
@@ -711,6 +877,121 @@ fn images_without_extension_and_encoded_names_are_found() {
         &["images/a b.jpg".to_owned()],
     );
     assert_eq!(captions(&read(source.path())), 2);
+}
+
+#[test]
+fn other_columns_of_captions_and_keys_are_said() {
+    let table = rows(|image, _| format!("{image},A dog,Un chien\n"));
+    let table = format!("image,caption,caption_fr\n{table}");
+    let objects = rows(|image, _| format!("{{\"file_name\": \"{image}\", \"text\": \"A dog\"}}\n"));
+    for (name, content, expected) in [
+        (
+            "captions.csv",
+            table,
+            "not read: `caption_fr` (--caption-column takes one)",
+        ),
+        (
+            "metadata.jsonl",
+            objects,
+            "image from `file_name`, caption from `text`",
+        ),
+    ] {
+        let source = directory(&[(name, content.as_bytes())], &below(""));
+        let notes = read(source.path()).notes;
+        assert!(notes.iter().any(|note| note.contains(expected)), "{notes:?}");
+    }
+}
+
+#[test]
+fn rejected_captions_of_vizwiz_are_counted() {
+    let annotations = r#"{"images": [{"id": 1, "coco_url": "http://host/train2017/101_a.jpg"}],
+        "annotations": [{"image_id": 1, "caption": "A dog", "is_rejected": false},
+        {"image_id": 1, "caption": "Too dark", "is_precanned": true}]}"#;
+    let source = directory(
+        &[("annotations/train.json", annotations.as_bytes())],
+        &below("")[..1],
+    );
+    let read = read(source.path());
+    assert_eq!(captions(&read), 1);
+    assert!(
+        read.notes[0].contains("1 caption marked `is_rejected` or `is_precanned`"),
+        "{:?}",
+        read.notes
+    );
+}
+
+#[test]
+fn files_beside_shards_and_of_libraries_are_no_captions() {
+    let shards = directory(
+        &[
+            ("00000.tar", b"tar"),
+            ("00000.parquet", b"PAR1"),
+            ("00000_stats.json", b"{\"count\": 1}"),
+        ],
+        &[],
+    );
+    let error = DataSource::new(shards.path())
+        .recognize()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("00000.tar, a tar archive: give it as SOURCE"),
+        "{error}"
+    );
+    let saved = directory(
+        &[
+            ("train/data-00000-of-00001.arrow", b"ARROW1"),
+            ("dataset_dict.json", b"{\"splits\": [\"train\"]}"),
+            ("train/dataset_info.json", b"{}"),
+            ("train/state.json", b"{}"),
+        ],
+        &[],
+    );
+    let error = DataSource::new(saved.path()).read().unwrap_err().to_string();
+    assert!(
+        error.contains("arrow, an Arrow file: load the dataset in Python"),
+        "{error}"
+    );
+}
+
+#[test]
+fn images_that_are_not_read_are_named() {
+    let table = b"image,caption\na.jpg,A dog\nb.jpg,A cat\n";
+    let phone = directory(&[("captions.csv", table), ("a.heic", b""), ("b.HEIC", b"")], &[]);
+    let error = DataSource::new(phone.path()).read().unwrap_err().to_string();
+    assert!(
+        error.contains("there are 2 files such as") && error.contains("a HEIC image: convert"),
+        "{error}"
+    );
+    let zipped = directory(&[("metadata.csv", table), ("images.zip", b"PK\x03\x04")], &[]);
+    let error = DataSource::new(zipped.path()).read().unwrap_err().to_string();
+    assert!(
+        error.contains("images.zip, a zip archive: unpack it with `unzip`"),
+        "{error}"
+    );
+    let nowhere = DataSource {
+        images: Some(zipped.path().join("nosuch")),
+        ..DataSource::new(zipped.path())
+    };
+    let error = nowhere.read().unwrap_err().to_string();
+    assert!(
+        error.contains("nosuch: there is no such directory of images"),
+        "{error}"
+    );
+}
+
+#[test]
+fn directory_in_a_name_chooses_between_files() {
+    let table = b"image,caption\nx/img_1.jpg,A dog\ny/img_1.jpg,A cat\n";
+    let images = ["x/img_1.png", "y/img_1.png"].map(str::to_owned);
+    let source = directory(&[("captions.csv", table)], &images);
+    let read = read(source.path());
+    let paths: Vec<bool> = read
+        .images
+        .iter()
+        .map(|image| image.path.ends_with(image.key.replace("jpg", "png")))
+        .collect();
+    assert_eq!(paths, [true, true]);
 }
 
 #[test]

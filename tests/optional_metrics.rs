@@ -269,7 +269,6 @@ fn workspace() -> Workspace {
     fs::write(workspace.file("references.json"), REFERENCES).unwrap();
     fs::write(workspace.file("hypotheses.json"), HYPOTHESES).unwrap();
     Fixture::read().write_files(&workspace.file("meteor"));
-    fs::write(workspace.file("spice.jar"), "a stand-in runs in its place").unwrap();
     workspace
 }
 
@@ -288,6 +287,13 @@ fn score(workspace: &Workspace, more: &[&str]) -> Command {
     let mut command = workspace.command(&[&files, more].concat());
     command.env("TMPDIR", tmp);
     command
+}
+
+/// The path of a program that the stand-in for Java does not open.
+fn jar(workspace: &Workspace) -> String {
+    let jar = workspace.file("spice.jar");
+    fs::write(&jar, "").unwrap();
+    text(&jar).to_owned()
 }
 
 /// Puts a shell script before the programs of the system, as `java`.
@@ -377,7 +383,7 @@ fn score_without_data_says_that_meteor_lacks_it() {
 #[test]
 fn spice_scores_are_those_of_the_program() {
     let workspace = workspace();
-    let mut command = score(&workspace, &["--json", "--spice-jar", "spice.jar"]);
+    let mut command = score(&workspace, &["--json", "--spice-jar", &jar(&workspace)]);
     with_java(&workspace, &mut command, STAND_IN);
     let output = command.output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -406,7 +412,7 @@ fn failure_of_spice_is_reported_with_its_output() {
         (odd_score, "a score is 7"),
     ] {
         let workspace = workspace();
-        let mut command = score(&workspace, &["--quiet", "--spice-jar", "spice.jar"]);
+        let mut command = score(&workspace, &["--quiet", "--spice-jar", &jar(&workspace)]);
         with_java(&workspace, &mut command, script);
         let output = command.output().unwrap();
         assert!(output.status.success());
@@ -418,7 +424,7 @@ fn failure_of_spice_is_reported_with_its_output() {
         assert!(out(&output).contains("CIDEr-D") && !out(&output).contains("SPICE"));
     }
     let workspace = workspace();
-    let mut command = score(&workspace, &["--quiet", "--spice-jar", "spice.jar"]);
+    let mut command = score(&workspace, &["--quiet", "--spice-jar", &jar(&workspace)]);
     let output = command.env("PATH", workspace.path()).output().unwrap();
     assert!(err(&output).contains("cannot start `java`"), "{}", err(&output));
     let output = score(&workspace, &["--quiet", "--spice-jar", "elsewhere/spice.jar"])
@@ -434,7 +440,7 @@ fn failure_of_spice_is_reported_with_its_output() {
 #[test]
 fn ctrl_c_ends_the_program_of_spice() {
     let workspace = workspace();
-    let mut command = score(&workspace, &["--spice-jar", "spice.jar"]);
+    let mut command = score(&workspace, &["--spice-jar", &jar(&workspace)]);
     with_java(
         &workspace,
         &mut command,
@@ -476,7 +482,7 @@ fn evaluate_reports_meteor_and_spice() {
         "--meteor-data",
         text(&meteor),
         "--spice-jar",
-        "spice.jar",
+        &jar(&workspace),
     ]);
     let all_images =
         r#"sed 's/"image_id":\([0-9]*\)[^}]*/"image_id":\1,"scores":{"All":{"f":0.5}}/g' "$5" > "$7""#;

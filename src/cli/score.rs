@@ -1,4 +1,4 @@
-//! `cutline score`: score captions of any model, from two JSON files.
+//! `cutline score`: score captions of any model, from two files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,9 +14,10 @@ use super::exit_code::WithHint;
 use super::interrupt::Interrupted;
 use super::optional_metrics::OptionalMetrics;
 use super::table::Table;
-use super::terminal::Paint;
+use super::terminal::{Paint, display_path};
 use super::{Context, json, output};
-use crate::evaluation::{CaptionsFile, CocoResult, CorpusScores, RawCaption};
+use crate::data::captions_by_name;
+use crate::evaluation::{CaptionsFile, CaptionsFileError, CocoResult, CorpusScores, RawCaption, with_ids_of};
 use crate::metrics::{Interval, Metric, Scores};
 use crate::text::{Cleaning, Tokenizer, counted};
 
@@ -37,6 +38,10 @@ const MAX_FILE_BYTES: u64 = 4 << 30;
   hypotheses   {"image-1": "a dog is running", ...}, each caption alone or as a list of one
                or COCO's results: [{"image_id": 7, "caption": "a dog is running"}, ...]
                or these one per line, or any of the above under "results" or "predictions"
+  either       lines of an image, a tab and a caption, as `cutline caption` prints them; any captions file that
+               `prepare` reads; or a directory of texts, as `cutline caption --write` writes them
+
+Ids that differ are matched as names of images: photos/7.jpg, 7 and COCO_val2014_000000000007.jpg are one.
 
 Examples:
   cutline score --references refs.json --hypotheses hyps.json
@@ -44,10 +49,10 @@ Examples:
   cutline score --references refs.json --hypotheses hyps.json --meteor-data pycocoevalcap/meteor
   cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu_4"#)]
 pub(super) struct Score {
-    /// JSON file of reference captions, or COCO's annotations
+    /// File of reference captions, COCO's annotations, a directory of texts, or `-` for standard input
     #[arg(long, value_name = "FILE")]
     references: PathBuf,
-    /// JSON file of captions to score, one per image, or COCO's results
+    /// File of captions to score, one per image, COCO's results, a directory of texts, or `-` for standard input
     #[arg(long, value_name = "FILE")]
     hypotheses: PathBuf,
     /// How captions are split into tokens: as coco-caption does, at whitespace, at word boundaries, or into characters
@@ -73,6 +78,10 @@ pub(super) struct Score {
 impl Score {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         self.write_results.as_deref().map(output::check).transpose()?;
+        let is_input = |path: &Path| path == Path::new("-");
+        if is_input(&self.references) && is_input(&self.hypotheses) {
+            bail!("standard input holds either the references or the hypotheses; give a file for the other");
+        }
         let CaptionsFile(mut references) = read(&self.references)
             .hint(r#"references look like {"image-1": ["a dog runs", "a brown dog"]}"#)?;
         let hypotheses = read(&self.hypotheses)
@@ -81,6 +90,13 @@ impl Score {
                     .with_context(|| not_captions(&self.hypotheses))
             })
             .hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
+        let (hypotheses, matched) = with_ids_of(hypotheses, &references);
+        if matched > 0 {
+            context.notice(&format!(
+                "{} are matched to those of the references as names of images",
+                counted(matched as u64, "ids")
+            ));
+        }
         if self.subset {
             references.retain(|id, _| hypotheses.contains_key(id));
         }
@@ -236,17 +252,44 @@ fn interval_cell(intervals: &Scores<Interval>, metric: Metric) -> String {
     }
 }
 
+/// The captions of a file, of standard input, or of the texts in a directory.
 fn read(path: &Path) -> anyhow::Result<CaptionsFile> {
+    if path.is_dir() {
+        return of_any_format(path).with_context(|| not_captions(path));
+    }
     let bytes = bytes(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
-    CaptionsFile::parse(&bytes).with_context(|| not_captions(path))
+    let parsed = CaptionsFile::parse(&bytes);
+    let is_json = bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[");
+    match &parsed {
+        Err(CaptionsFileError::Json(_)) if !is_json => {
+            of_any_format(path).or_else(|_| parsed.with_context(|| not_captions(path)))
+        }
+        _ => parsed.with_context(|| not_captions(path)),
+    }
 }
 
-/// The content of a file or a pipe, up to a limit: a device may never end.
+/// The captions of a source that `prepare` reads. An empty text is an empty caption.
+fn of_any_format(path: &Path) -> anyhow::Result<CaptionsFile> {
+    let mut captions = captions_by_name(path)?;
+    anyhow::ensure!(
+        !captions.is_empty(),
+        "{}: no texts in this directory or below",
+        display_path(path)
+    );
+    for captions in captions.values_mut().filter(|captions| captions.is_empty()) {
+        captions.push(String::new());
+    }
+    Ok(CaptionsFile(captions))
+}
+
+/// The content of a file, a pipe or, for `-`, standard input, up to a limit: a device may never end.
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    let input: Box<dyn io::Read> = match path == Path::new("-") {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path)?),
+    };
+    input.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MAX_FILE_BYTES {
         true => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,

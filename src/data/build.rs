@@ -278,7 +278,7 @@ fn record(source: &DataSource, format: Format, files: Vec<PathBuf>) -> SourceRec
 
 /// The images that were read, those left in other splits than the training split, and the problems.
 fn summary(named: usize, elsewhere: usize, problems: &Problems) -> String {
-    let count = |(kind, problems): (ProblemKind, &[_])| format!(", {} {}", problems.len(), kind.describe());
+    let count = |(kind, problems): (ProblemKind, &[_])| format!(", {}", kind.counted(problems.len()));
     let counts: String = problems.iter().map(count).collect();
     let named = counted(named as u64, "images");
     match elsewhere {

@@ -1,6 +1,7 @@
 //! Errors of reading a source and of building, saving and loading a dataset.
 
 use super::formats::Format;
+use super::formats::other_kinds::OtherFiles;
 use crate::files::FileKind;
 use crate::suggest::UnknownName;
 use crate::text::{VocabularyError, counted, display_path, display_safe};
@@ -18,16 +19,24 @@ pub enum DatasetError {
         display_path(.0)
     )]
     NoSuchSource(PathBuf),
+    #[error("{}: there is no such directory of images: correct --images", display_path(.0))]
+    NoSuchImages(PathBuf),
     #[error(
         "no captions found in {}: looked for {looked_for}; name the captions file with --captions and its \
-         form with --format",
-        display_path(.path)
+         form with --format{}",
+        display_path(.path),
+        and(.others)
     )]
-    NotRecognized { path: PathBuf, looked_for: String },
+    NotRecognized {
+        path: PathBuf,
+        looked_for: String,
+        others: Option<Box<OtherFiles>>,
+    },
     #[error("several files could hold the {format} captions: {}: choose one with --captions", list(.files))]
     Ambiguous { format: Format, files: Vec<PathBuf> },
     #[error(
-        "{}: the name of a split list must hold train, dev (or val) or test: rename the file",
+        "{}: neither its name nor its lines name a split (train, dev or val, test): rename the file, or write an image and its \
+         split on each line",
         display_path(.0)
     )]
     UnnamedSplit(PathBuf),
@@ -95,17 +104,20 @@ pub enum DatasetError {
     )]
     AmbiguousImages { names: usize, examples: Vec<String> },
     #[error(
-        "not one of the {images} image names in the captions was found: looked for {} in {}{}: name the directory of the \
-         images with --images",
+        "none of {} in the captions was found: looked for {} in {}{}: name the directory of the \
+         images with --images{}",
+        counted(*.images as u64, "image names"),
         display_safe(.example),
         list(.looked_in),
-        .nearest.as_ref().map_or(String::new(), |name| format!(", where there is {}", display_safe(name)))
+        .nearest.as_ref().map_or(String::new(), |name| format!(", where there is {}", display_safe(name))),
+        and(.others)
     )]
     NoImages {
         images: usize,
         nearest: Option<String>,
         example: String,
         looked_in: Vec<PathBuf>,
+        others: Option<Box<OtherFiles>>,
     },
     #[error("no image is left to train on: {0}; see what is wrong with them")]
     NothingToTrainOn(String),
@@ -117,7 +129,8 @@ pub enum DatasetError {
     )]
     NoTrainingSplit(String),
     #[error(
-        "the vocabulary has no words: none occurs {minimum_count} times or more in the training captions; prepare with a lower --min-count"
+        "the vocabulary has no words: none occurs {minimum_count} times or more in the training captions; prepare with a lower --min-count, and a language \
+         without spaces with --tokenizer icu"
     )]
     NoWords { minimum_count: u64 },
     #[error(
@@ -129,7 +142,8 @@ pub enum DatasetError {
     #[error("{} cannot be unpacked ({}): if it is cut short or damaged, download or copy it again", display_path(.file), display_safe(.detail))]
     DamagedShard { file: PathBuf, detail: String },
     #[error(
-        "{origin}: no sample of an image and its caption; the entries of a sample have one name, such as 0001.jpg and 0001.txt or 0001.json"
+        "{origin}: no sample of an image and its caption; the entries of a sample have one name, such as 0001.jpg and 0001.txt or 0001.json; unpack \
+         an archive of a directory with `tar xf`, and name the directory"
     )]
     NoSamples { origin: String },
     #[error("`scenes` is drawn by the program, not read: prepare it with the source `scenes` alone")]
@@ -169,6 +183,12 @@ impl DatasetError {
 fn list(files: &[PathBuf]) -> String {
     let files: Vec<_> = files.iter().map(|file| display_path(file)).collect();
     files.join(", ")
+}
+
+fn and(others: &Option<Box<OtherFiles>>) -> String {
+    others
+        .as_ref()
+        .map_or(String::new(), |others| format!("; {others}"))
 }
 
 fn beside(names: &[String]) -> String {

@@ -92,12 +92,14 @@ impl FileNames {
             .get(&stem_of(&wanted))
             .or_else(|| self.by_stem.get(&name_of(&wanted)));
         if let Some(files) = stem {
+            let files = nearest_in_place(files, &wanted);
             let named: Vec<&PathBuf> = files
                 .iter()
+                .copied()
                 .filter(|file| name_of(file) == name_of(&wanted))
                 .collect();
             return match named.is_empty() {
-                true => files.iter().collect(),
+                true => files,
                 false => named,
             };
         }
@@ -172,6 +174,34 @@ impl ImageNames {
     }
 }
 
+/// The files whose last directories are those of a name, as far as one has: `x/1.jpg` is `images/x/1.png`, not `y/1.jpg`.
+fn nearest_in_place<'f>(files: &'f BTreeSet<PathBuf>, wanted: &Path) -> Vec<&'f PathBuf> {
+    let directories = |path: &Path| {
+        let above = path
+            .ancestors()
+            .skip(1)
+            .filter(|above| above.file_name().is_some());
+        above.map(name_of).collect::<Vec<_>>()
+    };
+    let wanted = directories(wanted);
+    let in_common = |file: &PathBuf| {
+        let directories = directories(file);
+        let same = wanted
+            .iter()
+            .zip(&directories)
+            .take_while(|(one, other)| one == other);
+        same.count()
+    };
+    let most = match wanted.is_empty() {
+        true => 0,
+        false => files.iter().map(in_common).max().unwrap_or(0),
+    };
+    files
+        .iter()
+        .filter(|file| most == 0 || in_common(file) == most)
+        .collect()
+}
+
 /// The number that a name is.
 fn plain_number(stem: &str) -> Option<u64> {
     let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
@@ -233,7 +263,7 @@ fn comparable(name: Option<&OsStr>) -> String {
 /// If a directory cannot be read.
 pub(super) fn for_each_image(root: &Path, take: &mut dyn FnMut(PathBuf)) -> Result<(), DatasetError> {
     let root = fs::canonicalize(root).map_err(DatasetError::reading(root))?;
-    walk(&root, &mut |path, is_link| {
+    walk(&root, &is_image, &mut |path, is_link| {
         let real = is_link.then(|| fs::canonicalize(&path).ok()).flatten();
         take(real.unwrap_or(path));
     })
@@ -245,13 +275,21 @@ pub(super) fn for_each_image(root: &Path, take: &mut dyn FnMut(PathBuf)) -> Resu
 /// If a directory cannot be read.
 pub fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
-    walk(root, &mut |path, _| files.push(path))?;
+    walk(root, &is_image, &mut |path, _| files.push(path))?;
     files.sort_unstable();
     Ok(files)
 }
 
-/// Calls `take` with the path of every image file, and whether it is a link.
-fn walk(root: &Path, take: &mut dyn FnMut(PathBuf, bool)) -> Result<(), DatasetError> {
+fn is_image(path: &Path) -> bool {
+    is_image_name(path) || (path.extension().is_none() && starts_as_image(path))
+}
+
+/// Calls `take` with the path of every file that is wanted, and whether it is a link; not with hidden ones.
+pub(super) fn walk(
+    root: &Path,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    take: &mut dyn FnMut(PathBuf, bool),
+) -> Result<(), DatasetError> {
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).map_err(DatasetError::reading(&directory))? {
@@ -262,7 +300,7 @@ fn walk(root: &Path, take: &mut dyn FnMut(PathBuf, bool)) -> Result<(), DatasetE
                 continue;
             } else if kind.is_dir() {
                 directories.push(path);
-            } else if is_image_name(&path) || (path.extension().is_none() && starts_as_image(&path)) {
+            } else if is_wanted(&path) {
                 take(path, kind.is_symlink());
             }
         }
@@ -283,7 +321,9 @@ fn starts_as_image(path: &Path) -> bool {
 
 /// Whether a file's name has the extension of an image.
 pub(super) fn is_image_name(path: &Path) -> bool {
-    const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+    const EXTENSIONS: [&str; 10] = [
+        "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
+    ];
     let is_known = |extension: &OsStr| {
         EXTENSIONS
             .iter()
@@ -349,6 +389,7 @@ mod tests {
             ("train/c.jpg", Some(2)),
             ("x/d.jpg", Some(3)),
             ("d.jpg", None), // two names end in it
+            ("images/y/D.png", Some(4)),
             ("val2014/COCO_val2014_000000000042.jpg", Some(5)),
             ("000000000042.jpg", Some(5)),
             ("7", Some(6)),

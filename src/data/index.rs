@@ -2,9 +2,11 @@
 
 use super::error::DatasetError;
 use super::formats::columns::ColumnNames;
+use super::formats::other_kinds::OtherFiles;
 use super::image::{SourceCaption, SourceImage};
 use super::image_files::{ImageFiles, for_each_image};
 use super::problems::{ProblemKind, Problems};
+use super::report::SplitsFrom;
 use super::split::Split;
 use crate::text::counted;
 use std::borrow::Cow;
@@ -24,10 +26,16 @@ pub(super) struct CaptionIndex {
     /// The files that the images may be.
     pub(super) files: ImageFiles,
     notes: Vec<String>,
+    /// The file being read, for notes.
+    pub(super) file: String,
+    /// The keys of the last object whose use is noted.
+    pub(super) described_keys: Vec<String>,
     /// The directory that the names in the file being read are relative to, such as `train/`, or empty.
     pub(super) directory: String,
     /// The split of rows that name none, where a file has a list for each split.
     pub(super) split_of_rows: Option<Split>,
+    /// Whether the splits of the source count.
+    pub(super) splits_from: SplitsFrom,
     /// Captions with start or end tokens, and one of these tokens.
     marked: Option<(u64, String)>,
 }
@@ -82,8 +90,11 @@ impl CaptionIndex {
     }
 
     /// Assigns a split. An image that is already in another split stays there, and the conflict is listed once, however many
-    /// captions the image has.
+    /// captions the image has. Where splits are drawn, it only adds the image.
     pub(super) fn split(&mut self, key: &str, split: Split) {
+        if self.splits_from == SplitsFrom::Drawn {
+            return self.image(key);
+        }
         let image = self.entry(key);
         let first = *image.split.get_or_insert(split);
         if first != split && image.conflict.replace(split) != Some(split) {
@@ -132,9 +143,12 @@ impl CaptionIndex {
         if self.has_splits() {
             return;
         }
+        // Unpacked shards are in directories such as `train-000000`, also where all are of one split.
+        let is_of_letters = |name: &&str| name.chars().all(char::is_alphabetic);
         let split_of = |key: &String| {
-            key.rsplit(['/', '\\'])
-                .skip(1)
+            let directories = key.rsplit(['/', '\\']).skip(1);
+            directories
+                .filter(is_of_letters)
                 .find_map(|name| name.parse::<Split>().ok())
         };
         let splits: Vec<Option<Split>> = self.images.keys().map(split_of).collect();
@@ -157,6 +171,12 @@ impl CaptionIndex {
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.images.keys().map(String::as_str)
+    }
+
+    /// The splits of the images, in the order of their keys.
+    #[cfg(test)]
+    pub(super) fn splits(&self) -> impl Iterator<Item = Option<Split>> {
+        self.images.values().map(|image| image.split)
     }
 
     pub(super) fn has_image(&self, key: &str) -> bool {
@@ -205,9 +225,10 @@ impl CaptionIndex {
         let mut merged = 0;
 
         for (key, IndexedImage { split, captions, .. }) in indexed {
-            let found = find_file(&files.roots, &key, &mut links).or_else(|| {
+            let exact = find_file(&files.roots, &key, &mut links);
+            let is_exact = exact.is_some();
+            let found = exact.or_else(|| {
                 let path = files.only(&key)?;
-                renamed += 1;
                 let root = files
                     .roots
                     .iter()
@@ -222,6 +243,7 @@ impl CaptionIndex {
                     merged += 1;
                     continue;
                 }
+                renamed += usize::from(!is_exact);
                 by_path.insert(path.clone(), images.len());
                 images.push(SourceImage {
                     key,
@@ -261,6 +283,7 @@ impl CaptionIndex {
                 images: count,
                 nearest: files.nearest(&example),
                 example,
+                others: OtherFiles::below(&files.roots),
                 looked_in: files.roots,
             });
         }
@@ -288,6 +311,13 @@ impl CaptionIndex {
             problems,
             notes,
         })
+    }
+
+    /// All images with their captions.
+    pub(super) fn into_captions(self) -> BTreeMap<String, Vec<String>> {
+        let captions = |image: IndexedImage| image.captions.into_iter().map(|caption| caption.raw).collect();
+        let images = self.images.into_iter();
+        images.map(|(key, image)| (key, captions(image))).collect()
     }
 
     /// All images with their captions, for tests of readers.

@@ -12,13 +12,16 @@
 //! | format | files | splits |
 //! | --- | --- | --- |
 //! | `karpathy` | `dataset*.json` | its own |
-//! | `flickr8k` | `*.token.txt`, `*.token` | `*train*.txt`, `*dev*.txt` or `*val*.txt`, `*test*.txt` beside it |
+//! | `flickr8k` | `*.token.txt`, `*.token` | split lists |
 //! | `coco` | `captions_*.json`, all of them | by the file's name, as `captions_val2014.json` |
 //! | `folder` | `captions.csv` or `captions.jsonl`, see [`folder`] | a column or key `split` |
 //! | `kaggle` | `captions.txt` and other tables | a column |
 //! | `json` | `captions.json` | a key, or a list for each split |
 //! | `descriptions` | `descriptions.txt` | none |
 //! | `sidecars` | a text beside each image | none |
+//!
+//! Split lists are `*train*.txt`, `*dev*.txt` or `*val*.txt`, `*test*.txt`, `splits.csv` and `splits.json`; they are read for
+//! all formats without splits.
 //!
 //! [`webdataset`] unpacks tar shards, which are then read as a `folder`.
 //!
@@ -35,6 +38,7 @@ mod image_files;
 mod index;
 mod problems;
 mod report;
+mod shard_stream;
 mod source;
 mod split;
 pub mod synthetic;
@@ -47,11 +51,12 @@ pub use build::{PrepareSettings, build, build_and_save, prepare};
 pub use dataset::{Dataset, DatasetManifest, SourceRecord};
 pub use error::DatasetError;
 pub use formats::columns::ColumnNames;
+pub use formats::other_kinds::OtherFiles;
 pub use formats::{Format, folder};
 pub use image::{Caption, Image, SourceCaption, SourceImage};
 pub use image_files::{ImageNames, image_files};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use report::{PrepareReport, SplitStatistics, SplitsFrom};
-pub use source::{DataSource, RawDataset};
+pub use source::{DataSource, RawDataset, captions_by_name};
 pub use split::{Split, SplitShares};
 pub use validate::{Decode, OnProgress, PrepareProgress, PrepareStage};

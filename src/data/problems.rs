@@ -1,6 +1,6 @@
 //! Problems of a source. Everything that is dropped is listed here.
 
-use crate::text::display_safe;
+use crate::text::{counted, display_safe};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,6 +51,19 @@ impl ProblemKind {
                 "images with a duplicate in another split (kept; scores are inflated)"
             }
         }
+    }
+}
+
+impl ProblemKind {
+    /// A number of problems in words: `1 image without a caption (left out)`.
+    pub fn counted(self, count: usize) -> String {
+        let words = self.describe();
+        let noun = words.find("s ").map_or(words.len(), |end| end + 1);
+        let about = match count {
+            1 => words[noun..].replace(" do not ", " does not "),
+            _ => words[noun..].to_owned(),
+        };
+        format!("{}{about}", counted(count as u64, &words[..noun]))
     }
 }
 
@@ -121,5 +134,26 @@ impl Problems {
     /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::VariantArray as _;
+
+    #[test]
+    fn one_problem_is_in_the_singular() {
+        assert_eq!(
+            ProblemKind::MalformedLine.counted(1),
+            "1 malformed line (left out)"
+        );
+        assert_eq!(
+            ProblemKind::DuplicateCaption.counted(1),
+            "1 duplicate caption of an image (kept)"
+        );
+        for &kind in ProblemKind::VARIANTS {
+            assert_eq!(kind.counted(2000), format!("2,000 {}", kind.describe()));
+        }
     }
 }

@@ -2,16 +2,20 @@
 
 use super::error::DatasetError;
 use super::formats::columns::ColumnNames;
-use super::formats::flickr8k;
-use super::formats::{Format, Reader, files_in};
+use super::formats::other_kinds::OtherFiles;
+use super::formats::sidecars;
+use super::formats::split_lists::SplitList;
+use super::formats::{Format, Reader, paths_in, stem_of};
 use super::image::SourceImage;
 use super::image_files::ImageFiles;
 use super::index::{CaptionIndex, FoundImages};
 use super::problems::Problems;
+use super::report::SplitsFrom;
 use super::split::{self, Split};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 /// A source of captioned images, as named on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct DataSource {
     pub captions: Option<PathBuf>,
     /// Split lists; they replace the splits of the source.
     pub splits: Vec<PathBuf>,
+    /// Whether the splits of the source count.
+    pub splits_from: SplitsFrom,
     /// Names of the columns of a table, or of the keys of objects.
     pub columns: ColumnNames,
 }
@@ -66,6 +72,19 @@ impl RawDataset {
     }
 }
 
+/// The captions of a file of any format, or of the texts in a directory, by the names of images that they give.
+///
+/// # Errors
+/// If the format is not recognized, or the file has no valid line.
+pub fn captions_by_name(path: &Path) -> Result<BTreeMap<String, Vec<String>>, DatasetError> {
+    let mut index = CaptionIndex::default();
+    match path.is_dir() {
+        true => sidecars::read_texts(path, &mut index)?,
+        false => Reader::of_file(path, &index.files)?.read(path, &mut index)?,
+    }
+    Ok(index.into_captions())
+}
+
 /// The captions files, their reader, and the directory that they are found in.
 struct CaptionsFiles {
     directory: PathBuf,
@@ -95,8 +114,12 @@ impl DataSource {
     /// If the source does not exist, its format is not recognized, a file cannot be read or has no valid line, or not
     /// one image exists. Single invalid lines are listed in [`RawDataset::problems`] instead.
     pub fn read(&self) -> Result<RawDataset, DatasetError> {
+        if let Some(images) = self.images.as_ref().filter(|images| !images.is_dir()) {
+            return Err(DatasetError::NoSuchImages(images.clone()));
+        }
         let mut index = CaptionIndex::of_images(self.image_roots());
         index.columns = self.columns.clone();
+        index.splits_from = self.splits_from;
         let CaptionsFiles {
             directory,
             reader,
@@ -196,32 +219,73 @@ impl DataSource {
         found.ok_or_else(|| DatasetError::NotRecognized {
             path: self.path.clone(),
             looked_for: looked_for.join(", "),
+            others: OtherFiles::below(slice::from_ref(&self.path)),
         })
     }
 
-    /// Reads the split lists of the command line or, for Flickr8k, those beside the captions; returns the files.
+    /// Reads the split lists of the command line, or else those that are found if the captions have no splits; returns the
+    /// files.
     fn read_splits(
         &self,
         format: Format,
         captions: &[PathBuf],
         index: &mut CaptionIndex,
     ) -> Result<Vec<PathBuf>, DatasetError> {
-        let lists = if !self.splits.is_empty() {
-            index.forget_splits();
-            named_split_lists(&self.splits)?
-        } else if format == Format::Flickr8k {
-            split_lists_beside(captions)?
-        } else if format != Format::Sidecars && !index.has_splits() {
-            let mut lists = split_lists_beside(captions)?;
-            lists.retain(|(_, file)| !captions.contains(file) && flickr8k::is_split_list(file, index));
-            lists
-        } else {
-            Vec::new()
-        };
-        for (split, file) in &lists {
-            flickr8k::read_split_list(file, *split, index)?;
+        if self.splits_from == SplitsFrom::Drawn {
+            return Ok(Vec::new());
         }
-        Ok(lists.into_iter().map(|(_, file)| file).collect())
+        let lists: Vec<SplitList> = if !self.splits.is_empty() {
+            index.forget_splits();
+            self.splits.iter().cloned().map(SplitList::given).collect()
+        } else {
+            let mut lists = self.split_lists_beside(captions)?;
+            // The text of one image may have the name of a list.
+            let is_text =
+                |list: &SplitList| format == Format::Sidecars && index.files.have(&stem_of(&list.file));
+            let captions: Vec<PathBuf> = captions
+                .iter()
+                .filter_map(|file| fs::canonicalize(file).ok())
+                .collect();
+            lists.retain(|list| !captions.contains(&list.file) && !is_text(list));
+            let is_beside_tokens = |list: &SplitList| format == Format::Flickr8k && list.is_for_one_split();
+            lists.retain(|list| is_beside_tokens(list) || list.is_of(index));
+            lists
+        };
+        if self.splits.is_empty() && index.has_splits() {
+            for list in lists {
+                index.note(format!(
+                    "{} is not read, as the captions have splits; --splits takes it",
+                    list.file.display()
+                ));
+            }
+            return Ok(Vec::new());
+        }
+        lists.iter().try_for_each(|list| list.read(index))?;
+        Ok(lists.into_iter().map(|list| list.file).collect())
+    }
+
+    /// The split lists beside the captions or in the source, and in the directories there.
+    fn split_lists_beside(&self, captions: &[PathBuf]) -> Result<Vec<SplitList>, DatasetError> {
+        let beside = captions.first().and_then(|file| match file.is_dir() {
+            true => Some(file.as_path()),
+            false => file.parent(),
+        });
+        let places = beside.into_iter().chain([self.directory()]);
+        let places = places.map(|place| match place == Path::new("") {
+            true => Path::new("."),
+            false => place,
+        });
+        let mut directories = BTreeSet::new();
+        for place in places {
+            let place = fs::canonicalize(place).map_err(DatasetError::reading(place))?;
+            directories.extend(subdirectories(&place)?);
+            directories.insert(place);
+        }
+        let mut lists = Vec::new();
+        for directory in directories {
+            lists.extend(paths_in(&directory)?.into_iter().filter_map(SplitList::named));
+        }
+        Ok(lists)
     }
 
     /// The directories of images, most likely first.
@@ -378,27 +442,6 @@ fn roots_in(directory: &Path) -> Vec<PathBuf> {
     roots.filter(|root| root.is_dir()).collect()
 }
 
-fn named_split_lists(files: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {
-    let with_split = |file: &PathBuf| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let split = split::named_in(&name).ok_or_else(|| DatasetError::UnnamedSplit(file.clone()))?;
-        Ok((split, file.clone()))
-    };
-    files.iter().map(with_split).collect()
-}
-
 fn split_named(file: &Path) -> Option<Split> {
     split::named_in(&file.file_name()?.to_string_lossy())
-}
-
-fn split_lists_beside(captions: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {
-    let directory = match captions.first().and_then(|file| file.parent()) {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let lists = files_in(directory)?.into_iter().filter_map(|file| {
-        let split = flickr8k::split_list_named(&file.file_name()?.to_string_lossy())?;
-        Some((split, file))
-    });
-    Ok(lists.collect())
 }

@@ -2,6 +2,8 @@
 
 use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
+use std::iter;
+use std::str::FromStr;
 
 /// A part of a dataset: images with all their captions.
 #[derive(
@@ -16,35 +18,41 @@ use serde::{Deserialize, Serialize};
     Serialize,
     Deserialize,
     strum::Display,
-    strum::EnumString,
     strum::IntoStaticStr,
     strum::VariantNames,
 )]
 #[serde(rename_all = "lowercase")]
-#[strum(
-    serialize_all = "lowercase",
-    ascii_case_insensitive,
-    parse_err_ty = UnknownName,
-    parse_err_fn = unknown_name::<Self>
-)]
+#[strum(serialize_all = "lowercase")]
 pub enum Split {
     /// The training split, including Karpathy's `restval`. The vocabulary is built from it.
-    #[strum(to_string = "train", serialize = "training", serialize = "restval")]
     Train,
     /// The validation split, for early stopping and tuning.
-    #[strum(
-        to_string = "dev",
-        serialize = "val",
-        serialize = "valid",
-        serialize = "validation",
-        serialize = "eval"
-    )]
     #[serde(alias = "val", alias = "valid", alias = "validation")]
     Dev,
     /// The test split, for final scores.
-    #[strum(to_string = "test", serialize = "testing")]
     Test,
 }
+
+/// What datasets call the splits.
+const NAMES: [(&str, Split); 15] = [
+    ("train", Split::Train),
+    ("training", Split::Train),
+    ("restval", Split::Train),
+    ("trn", Split::Train),
+    ("dev", Split::Dev),
+    ("val", Split::Dev),
+    ("valid", Split::Dev),
+    ("validation", Split::Dev),
+    ("validate", Split::Dev),
+    ("eval", Split::Dev),
+    ("development", Split::Dev),
+    ("test", Split::Test),
+    ("testing", Split::Test),
+    ("tst", Split::Test),
+    ("tests", Split::Test),
+];
+/// Words beside the name of a split, or its end: `test set`, `trainImages`.
+const BESIDE_NAMES: [&str; 6] = ["images", "image", "set", "split", "data", "dataset"];
 
 impl Split {
     /// All splits, in the order of tables.
@@ -55,12 +63,39 @@ impl Named for Split {
     const KIND: &'static str = "split";
 }
 
+/// Also as datasets write it: `Validation set`, `TRAIN_SET`, `val2014`.
+impl FromStr for Split {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let text_in_lower_case = text.to_ascii_lowercase();
+        let mut words = words(&text_in_lower_case).filter(|word| !BESIDE_NAMES.contains(word));
+        let first = words.next().and_then(named);
+        first
+            .filter(|_| words.all(|word| named(word) == first))
+            .ok_or_else(|| unknown_name::<Self>(text))
+    }
+}
+
 /// The split in a file's name, such as `Flickr_8k.trainImages.txt` or `captions_val2014.json`.
 pub(super) fn named_in(file_name: &str) -> Option<Split> {
-    let name = file_name.to_ascii_lowercase();
-    name.split(|character: char| !character.is_ascii_alphabetic())
-        .map(|word| word.strip_suffix("images").unwrap_or(word))
-        .find_map(|word| word.parse().ok())
+    words(&file_name.to_ascii_lowercase()).find_map(named)
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|character: char| !character.is_alphabetic());
+    words.filter(|word| !word.is_empty())
+}
+
+fn named(word: &str) -> Option<Split> {
+    let shorter = BESIDE_NAMES.iter().filter_map(|end| word.strip_suffix(end));
+    let split = |word: &str| {
+        NAMES
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|&(_, split)| split)
+    };
+    iter::once(word).chain(shorter).find_map(split)
 }
 
 /// The relative sizes of random splits.
@@ -134,6 +169,30 @@ mod tests {
         assert_eq!(parsed("Validation"), Ok(Split::Dev));
         assert_eq!(parsed("training"), Ok(Split::Train));
         assert_eq!(parsed("testing"), Ok(Split::Test));
+        for (name, split) in [
+            ("Training set", Split::Train),
+            ("TRAIN_SET", Split::Train),
+            ("trainImages", Split::Train),
+            ("train2014", Split::Train),
+            ("Validation set", Split::Dev),
+            (" val-split ", Split::Dev),
+            ("test set", Split::Test),
+            ("TestData", Split::Test),
+        ] {
+            assert_eq!(parsed(name), Ok(split), "{name}");
+        }
+        for name in [
+            "",
+            "set",
+            "data",
+            "trainval",
+            "train/val",
+            "a train",
+            "not test",
+            "holdout",
+        ] {
+            assert!(parsed(name).is_err(), "{name}");
+        }
         let error = parsed("0").unwrap_err().to_string();
         assert!(error.contains("choose one of train, dev, test"), "{error}");
         for split in Split::ALL {

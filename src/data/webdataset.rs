@@ -11,10 +11,10 @@
 
 use super::error::DatasetError;
 use super::image_files::is_image_name;
+use super::shard_stream::{Counted, EndOfStream, TAR_BLOCK, decompressed};
 use super::split::{self, Split};
 use crate::files::ConfinedPath;
 use crate::text::{counted, json_of_python};
-use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -31,10 +31,6 @@ const MAX_IMAGE_BYTES: u64 = 1 << 30;
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Captions and metadata stay in memory until their shard ends.
 const MAX_SHARD_TEXT_BYTES: u64 = 1 << 30;
-/// Images hardly compress, and text compresses about ten times.
-const MAX_EXPANSION: u64 = 50;
-/// Shorter streams may expand more: a few empty entries do.
-const MIN_LIMITED_BYTES: u64 = 64 << 20;
 /// Longer names of entries are rejected.
 const MAX_NAME_BYTES: u64 = 1 << 16;
 
@@ -56,6 +52,8 @@ pub struct Unpacked {
     pub without_caption: usize,
     /// Other entries: classes, metadata, and names or sizes that no image has.
     pub skipped: usize,
+    /// Shards without the zero bytes that end a tar file.
+    pub unended: usize,
 }
 
 impl Shards {
@@ -229,8 +227,11 @@ impl Shard<'_> {
         unpacked: &mut Unpacked,
     ) -> Result<(), DatasetError> {
         let damaged = |error| self.damaged(&error);
-        let reader = decompressed(reader).map_err(damaged)?;
-        let mut archive = Archive::new(reader);
+        let mut reader = EndOfStream {
+            reader: decompressed(reader).map_err(damaged)?,
+            zeros: 0,
+        };
+        let mut archive = Archive::new(&mut reader);
         // `cat *.tar` has the end marks of its parts within.
         archive.set_ignore_zeros(true);
         // Raw: the crate would read a long name of any length into memory.
@@ -270,6 +271,7 @@ impl Shard<'_> {
                 }
             }
         }
+        unpacked.unended += usize::from(reader.zeros < TAR_BLOCK);
         for sample in samples.by_key.into_values() {
             self.write(sample, captions, unpacked)
                 .map_err(DatasetError::writing(self.directory.join(CAPTIONS)))?;
@@ -431,75 +433,6 @@ fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
-/// The stream itself, or what gzip compressed into it, up to [`MAX_EXPANSION`].
-fn decompressed<'r>(mut reader: &'r mut dyn Read) -> io::Result<Box<dyn Read + 'r>> {
-    const GZIP: [u8; 2] = [0x1f, 0x8b];
-    let mut start = Vec::new();
-    (&mut reader).take(2).read_to_end(&mut start)?;
-    let is_gzip = start == GZIP;
-    let whole = io::Cursor::new(start).chain(reader);
-    Ok(match is_gzip {
-        true => Box::new(Expanded {
-            decoder: MultiGzDecoder::new(CountedBytes {
-                reader: whole,
-                bytes: 0,
-            }),
-            bytes: 0,
-        }),
-        false => Box::new(whole),
-    })
-}
-
-struct CountedBytes<R> {
-    reader: R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for CountedBytes<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.bytes += read as u64;
-        Ok(read)
-    }
-}
-
-/// What a stream expands to. A stream that expands too much fails: it would fill the disk.
-struct Expanded<R> {
-    decoder: MultiGzDecoder<CountedBytes<R>>,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Expanded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.decoder.read(buffer)?;
-        self.bytes += read as u64;
-        let compressed = self.decoder.get_ref().bytes;
-        if self.bytes > MIN_LIMITED_BYTES.max(compressed.saturating_mul(MAX_EXPANSION)) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "it expands to more than {MAX_EXPANSION} times its size, which no shard of images does"
-                ),
-            ));
-        }
-        Ok(read)
-    }
-}
-
-/// A reader that reports what is read.
-struct Counted<'a> {
-    reader: &'a mut dyn Read,
-    progress: &'a mut dyn FnMut(u64),
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        (self.progress)(read as u64);
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -525,6 +458,20 @@ mod tests {
         assert!(error(&[b'<'; 2000]).contains("train-0.tar is not a tar file"));
         assert!(error(b"").contains("train-0.tar: it is empty"));
         assert!(error(b"<html>").contains("train-0.tar is"));
+    }
+
+    #[test]
+    fn shard_cut_between_entries_is_counted() {
+        let (whole, _, folder) = unpacked(&[("a.jpg", b"A"), ("a.txt", b"one"), ("b.jpg", b"B")]);
+        assert_eq!(whole.unwrap().unended, 0);
+        let shard = folder.path().join("train-0.tar");
+        let bytes = fs::read(&shard).unwrap();
+        fs::write(&shard, &bytes[..4 * TAR_BLOCK]).unwrap();
+        let shards = Shards::find(folder.path()).unwrap().unwrap();
+        let out = ConfinedPath::from(folder.path().join("cut"));
+        out.create_dir_all().unwrap();
+        let cut = shards.unpack(&out, &mut |_| ()).unwrap();
+        assert_eq!((cut.samples, cut.unended), (1, 1));
     }
 
     #[test]
@@ -571,25 +518,6 @@ mod tests {
     }
 
     #[test]
-    fn gzip_of_zeros_is_rejected_and_of_a_short_shard_is_read() {
-        let compressed = |bytes: u64| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            io::copy(&mut io::repeat(0).take(bytes), &mut encoder).unwrap();
-            encoder.finish().unwrap()
-        };
-        let expanded = |bytes: u64| {
-            let stream = compressed(bytes);
-            io::copy(
-                &mut decompressed(&mut stream.as_slice()).unwrap(),
-                &mut io::sink(),
-            )
-        };
-        assert_eq!(expanded(MIN_LIMITED_BYTES).unwrap(), MIN_LIMITED_BYTES);
-        let error = expanded(MIN_LIMITED_BYTES + 1).unwrap_err();
-        assert!(error.to_string().contains("50 times"), "{error}");
-    }
-
-    #[test]
     fn sample_has_the_captions_of_its_text_or_its_metadata() {
         let long = format!("{}/c.jpeg", "x".repeat(120));
         let (result, captions, folder) = unpacked(&[
@@ -606,6 +534,7 @@ mod tests {
             samples: 3,
             without_caption: 1,
             skipped: 1,
+            unended: 0,
         };
         assert_eq!(result.unwrap(), expected);
         let lines: Vec<Value> = captions

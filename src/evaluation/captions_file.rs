@@ -1,4 +1,4 @@
-//! JSON files of captions, as coco-caption, pycocoevalcap and programs for captioning write them.
+//! Files of captions, as coco-caption, pycocoevalcap and programs for captioning write them.
 //!
 //! ```text
 //! {"id": "a dog runs"}                                      one caption per image
@@ -8,11 +8,12 @@
 //! {"predictions": {"id": "a dog runs"}, ...}                any of these under a known key
 //! {"val": {"id": "..."}, "test": {"id": "..."}}             any of these for each split
 //! {"image_id": 7, "caption": "a dog runs"}                  an object on each line
+//! 7<TAB>a dog runs                                          no JSON; also 7#0<TAB>a dog runs
 //! ```
 //!
 //! A caption that is missing (`null`, `NaN`, `"None"`) is empty. Ids are text; numbers are written out, and `42.0` is 42.
 
-use crate::data::Split;
+use crate::data::{ImageNames, Split};
 use crate::text::{is_missing, with_nulls};
 use encoding_rs::UTF_8;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
@@ -67,6 +68,9 @@ impl CaptionsFile {
     /// If the text is not JSON or has another form.
     pub fn parse(bytes: &[u8]) -> Result<Self, CaptionsFileError> {
         let (text, ..) = UTF_8.decode(bytes);
+        if let Some(captions) = tab_separated(&text) {
+            return Ok(Self(captions));
+        }
         let parsed = parse(&text).or_else(|error| {
             let without_words = with_nulls(text.as_bytes());
             let text = without_words.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -91,6 +95,57 @@ impl CaptionsFile {
         };
         self.0.into_iter().map(only).collect()
     }
+}
+
+/// Captions whose ids are those of references, or else names of the same images: another extension or directory, or COCO's
+/// number of the image. The second value is the number of ids that are such names.
+pub fn with_ids_of<V, W>(
+    captions: BTreeMap<String, V>,
+    references: &BTreeMap<String, W>,
+) -> (BTreeMap<String, V>, usize) {
+    if captions.keys().all(|id| references.contains_key(id)) {
+        return (captions, 0);
+    }
+    let ids: Vec<&String> = references.keys().collect();
+    let names = ImageNames::new(ids.iter().map(|id| id.as_str()));
+    let mut found: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+    for id in captions.keys() {
+        let index = names.find(id);
+        if let Some(index) = index.filter(|&index| id == ids[index] || !captions.contains_key(ids[index])) {
+            found.entry(ids[index]).or_default().push(id.clone());
+        }
+    }
+    let mut captions = captions;
+    let mut matched = 0;
+    for (reference, named) in found {
+        if let [id] = &named[..]
+            && id != reference
+            && let Some(caption) = captions.remove(id)
+        {
+            captions.insert(reference.clone(), caption);
+            matched += 1;
+        }
+    }
+    (captions, matched)
+}
+
+/// The captions of lines `name<TAB>caption`, as `cutline caption` prints them; `None` for any other text.
+fn tab_separated(text: &str) -> Option<CaptionsById> {
+    let mut captions = CaptionsById::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let (name, caption) = line.split_once('\t')?;
+        let numbered = name.rsplit_once('#');
+        let id = numbered
+            .filter(|(_, number)| number.parse::<u32>().is_ok())
+            .map_or(name, |(id, _)| id);
+        let is_name = !id.is_empty() && !id.starts_with(['{', '[', '"']);
+        let caption = if is_missing(caption) { "" } else { caption.trim() };
+        captions
+            .entry(is_name.then(|| plain_id(id).to_owned())?)
+            .or_default()
+            .push(caption.to_owned());
+    }
+    Some(captions).filter(|captions| !captions.is_empty())
 }
 
 type CaptionsById = BTreeMap<String, Vec<String>>;
@@ -365,6 +420,46 @@ mod tests {
             ]
             .into()
         );
+    }
+
+    #[test]
+    fn tab_separated_lines_are_captions() {
+        let expected: CaptionsById = [
+            ("1".to_owned(), vec!["a dog".to_owned(), "a cat".to_owned()]),
+            ("b.jpg".to_owned(), vec!["x\ty".to_owned()]),
+        ]
+        .into();
+        assert_eq!(parsed("1.0#0\ta dog\r\n1#1\ta cat\n\nb.jpg\tx\ty"), expected);
+        assert!(CaptionsFile::parse(b"a dog\nb\tcat").is_err());
+    }
+
+    #[test]
+    fn ids_are_matched_as_names_of_images() {
+        let references: CaptionsById = ["42", "7", "a/x.jpg", "b/x.jpg", "y"]
+            .map(|id| (id.to_owned(), Vec::new()))
+            .into();
+        let captions = |ids: &[&str]| {
+            ids.iter()
+                .map(|id| ((*id).to_owned(), ()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        for (ids, expected, renamed) in [
+            (&["COCO_val2014_000000000042.jpg", "y"][..], &["42", "y"][..], 1),
+            (
+                &["000000000042", "/tmp/b/x.png", "images/y.jpg"],
+                &["42", "b/x.jpg", "y"],
+                3,
+            ),
+            (&["x.jpg", "42"], &["42", "x.jpg"], 0),
+            (&["000000000042.jpg", "0042"], &["000000000042.jpg", "0042"], 0),
+            (&["42", "0042"], &["0042", "42"], 0),
+        ] {
+            assert_eq!(
+                with_ids_of(captions(ids), &references),
+                (captions(expected), renamed),
+                "{ids:?}"
+            );
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub enum FileKind {
 }
 
 /// How a kind is called and recognized.
-struct Kind {
+struct KnownKind {
     kind: FileKind,
     /// The name with an article.
     name: &'static str,
@@ -57,14 +57,14 @@ struct Kind {
 
 /// The table of kinds.
 #[rustfmt::skip]
-const KINDS: [Kind; 27] = {
-    const fn kind(kind: FileKind, name: &'static str, extensions: &'static [&'static str], bytes: &'static [(usize, &'static [u8])]) -> Kind {
-        Kind { kind, name, extensions, bytes }
+const KINDS: [KnownKind; 27] = {
+    const fn kind(kind: FileKind, name: &'static str, extensions: &'static [&'static str], bytes: &'static [(usize, &'static [u8])]) -> KnownKind {
+        KnownKind { kind, name, extensions, bytes }
     }
     [
         kind(FileKind::HtmlPage, "a web page (HTML)", &["html", "htm"], &[]),
         kind(FileKind::GitLfsPointer, "a Git LFS pointer, not the file it stands for", &[], &[(0, b"version https://git-lfs.github.com/spec/")]),
-        kind(FileKind::Image, "an image", &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"], &[(0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (0, b"GIF8"), (8, b"WEBP"), (0, b"II*\0"), (0, b"MM\0*")]),
+        kind(FileKind::Image, "an image", &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff"], &[(0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (0, b"GIF8"), (8, b"WEBP"), (0, b"II*\0"), (0, b"MM\0*")]),
         kind(FileKind::Heif, "a HEIC image", &["heic", "heif"], &[(4, b"ftyphe"), (4, b"ftypmif1"), (4, b"ftypmsf1")]),
         kind(FileKind::Avif, "an AVIF image", &["avif"], &[(4, b"ftypavi")]),
         kind(FileKind::JpegXl, "a JPEG XL image", &["jxl"], &[(0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")]),
@@ -144,9 +144,7 @@ impl FileKind {
     pub(crate) fn by_extension(name: &Path) -> Option<Self> {
         let extension = name.extension()?;
         let has = |known: &&str| extension.eq_ignore_ascii_case(known);
-        let found = KINDS
-            .iter()
-            .find(|kind| kind.extensions.iter().any(|known| has(known)));
+        let found = KINDS.iter().find(|kind| kind.extensions.iter().any(has));
         found.map(|found| found.kind)
     }
 

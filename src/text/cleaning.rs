@@ -155,6 +155,14 @@ impl Cleaning {
     }
 }
 
+/// Whether a text of several letters is in a script that is written without spaces: Thai, Lao, Burmese, Khmer, kana and
+/// Chinese characters.
+pub fn is_without_spaces(text: &str) -> bool {
+    const MIN_LETTERS: usize = 4;
+    let is_letter = |c: &char| matches!(c, '\u{e01}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}');
+    text.chars().filter(is_letter).count() >= MIN_LETTERS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ mod ptb;
 pub mod statistics;
 mod vocabulary;
 
-pub use cleaning::{Cleaning, Tokenizer};
+pub use cleaning::{Cleaning, Tokenizer, is_without_spaces};
 pub use display::{about_duration, byte_size, counted, display_path, display_safe, grouped, per_second};
 pub(crate) use missing::{is_missing, json_of_python, with_nulls};
 pub use ptb::PtbTokenizer;

@@ -127,8 +127,8 @@ fn check_reports_problems_and_writes_nothing() {
     let output = workspace.run(&["prepare", &directory, "--name", "mine", "--check"]);
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "a torn file is a failure here too");
-    assert!(printed.contains("1 captions without an image (left out)\n    missing.png: a boat on the sea"));
-    assert!(printed.contains("1 truncated last lines (left out)"), "{printed}");
+    assert!(printed.contains("1 caption without an image (left out)\n    missing.png: a boat on the sea"));
+    assert!(printed.contains("1 truncated last line (left out)"), "{printed}");
     let printed = workspace.succeeds(&[
         "prepare",
         "scenes",

@@ -14,6 +14,7 @@ use crate::data::{Dataset, Split};
 use crate::files::ConfinedPath;
 use crate::jobs::TaskProgress;
 use crate::nn::Backend;
+use crate::text::counted;
 use crate::vision::augment::Augmentation;
 use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
 use crate::vision::features::extraction::{self, Batching, ExtractionOutcome, ExtractionTarget, ImageFile};
@@ -107,11 +108,11 @@ pub(super) fn extract<D: Backend>(
     }
     progress.finish();
     for (directory, store) in directories.iter().zip(stores) {
-        let rows = store.writer.finish()?;
+        let images = counted(store.writer.finish()? as u64, "images");
         let (shape, directory) = (extractor.shape(), display_path(directory.as_path()));
-        job.message(format!("features of {rows} images are in {directory}"));
+        job.message(format!("features of {images} are in {directory}"));
         context.print_lossy(&format!(
-            "features       {rows} images of {shape} numbers in {directory}\n"
+            "features       {images} of {shape} numbers in {directory}\n"
         ))?;
     }
     Ok(())

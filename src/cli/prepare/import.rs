@@ -15,6 +15,7 @@ use crate::cli::terminal::{display_path, display_safe};
 use crate::data::{Dataset, ImageNames, ProblemKind, RawDataset};
 use crate::files::ConfinedPath;
 use crate::jobs::{Name, TaskProgress};
+use crate::text::counted;
 use crate::vision::features::feature_file::{FeatureFile, FeatureShape};
 use crate::vision::features::store::{FeatureDtype, FeatureSpec, MAX_VARIABLE_REGIONS};
 
@@ -132,13 +133,13 @@ impl Import {
             });
         }
         progress.finish();
-        let rows = writer.finish()?;
+        let images = counted(writer.finish()? as u64, "images");
         let FeatureShape { regions, channels } = self.shape;
         let at_most = if self.has_variable_regions { "up to " } else { "" };
         let directory = display_path(directory.as_path());
-        job.message(format!("features of {rows} images are in {directory}"));
+        job.message(format!("features of {images} are in {directory}"));
         Ok(context.print_lossy(&format!(
-            "features       {rows} images of {at_most}{regions}x{channels} numbers in {directory}\n"
+            "features       {images} of {at_most}{regions}x{channels} numbers in {directory}\n"
         ))?)
     }
 

@@ -31,7 +31,7 @@ use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened, on_device};
-use crate::text::{Cleaning, Tokenizer, counted};
+use crate::text::{Cleaning, Tokenizer, counted, is_without_spaces};
 use crate::training::lacks_features;
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
@@ -108,7 +108,8 @@ struct Files {
     /// Captions file [default: found in SOURCE]
     #[arg(long, value_name = "FILE")]
     captions: Option<PathBuf>,
-    /// Split lists: files of image names, whose own names contain the split (train, dev or val, test)
+    /// Split lists: files of image names, whose own names contain the split (train, dev or val, test), or files with an
+    /// image and its split on each line, or the same in JSON
     #[arg(long, value_name = "FILE", num_args = 1..)]
     splits: Vec<PathBuf>,
     /// Draw the splits (80/10/10) even if the source has some, such as all images of a single COCO file in dev
@@ -203,6 +204,15 @@ struct Features {
     /// Images per batch [default: 8 on the CPU, 64 on a GPU]; halved when GPU memory runs out
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
+}
+
+impl Files {
+    fn splits_from(&self) -> SplitsFrom {
+        match self.random_splits {
+            true => SplitsFrom::Drawn,
+            false => SplitsFrom::Source,
+        }
+    }
 }
 
 /// A CNN and the file of its weights.
@@ -432,6 +442,7 @@ impl Prepare {
             images: self.files.images.clone(),
             captions: self.files.captions.clone(),
             splits: self.files.splits.clone(),
+            splits_from: self.files.splits_from(),
             columns: ColumnNames {
                 image: self.files.image_column.clone(),
                 caption: self.files.caption_column.clone(),
@@ -445,10 +456,7 @@ impl Prepare {
         PrepareSettings {
             minimum_count: self.text.min_count,
             seed: self.files.seed.unwrap_or(usual.seed),
-            splits: match self.files.random_splits {
-                true => SplitsFrom::Drawn,
-                false => SplitsFrom::Source,
-            },
+            splits: self.files.splits_from(),
             cleaning: Cleaning {
                 lowercase: !self.text.keep_case,
                 remove_punctuation: !self.text.keep_punctuation,
@@ -510,10 +518,21 @@ impl Prepare {
             samples,
             without_caption,
             skipped,
+            unended,
         } = unpacked;
         context.notice(&format!(
-            "{shards}: {samples} images with captions; skipped {without_caption} images without one and {skipped} other entries"
+            "{shards}: {} with captions; skipped {} without one and {}",
+            counted(samples as u64, "images"),
+            counted(without_caption as u64, "images"),
+            counted(skipped as u64, "other entries")
         ));
+        if unended > 0 {
+            context.notice(&format!(
+                "warning: {} without the zero bytes that end a tar file: it may be cut short; compare its size with that of its \
+                 source",
+                counted(unended as u64, "shards")
+            ));
+        }
         self.read(&unpacked_source(directory), context)
     }
 
@@ -609,13 +628,18 @@ fn lacks_for_training(dataset: &Dataset) -> Option<&'static str> {
     }
 }
 
-/// Whether splitting at whitespace finds hardly any boundary.
+/// Whether splitting at whitespace finds hardly any boundary. In languages with spaces, some captions may be of one word.
 fn is_one_word_each(dataset: &Dataset) -> bool {
-    let captions = dataset.images.iter().flat_map(|image| &image.captions);
-    let (captions, tokens) = captions.fold((0, 0), |(captions, tokens), caption| {
-        (captions + 1, tokens + caption.tokens.len())
-    });
-    captions >= 10 && 2 * tokens < 3 * captions
+    const ENOUGH: usize = 10;
+    let captions = || dataset.images.iter().flat_map(|image| &image.captions);
+    let tokens: usize = captions().map(|caption| caption.tokens.len()).sum();
+    let is_unspaced = || {
+        captions()
+            .flat_map(|caption| &caption.tokens)
+            .any(|token| is_without_spaces(token))
+    };
+    let count = captions().count();
+    2 * tokens < 3 * count && (count >= ENOUGH || is_unspaced())
 }
 
 impl Features {

@@ -8,6 +8,7 @@ use crate::cli::table::Table;
 use crate::cli::terminal::{Paint, Role, Terminal, display_safe};
 use crate::data::{PrepareReport, Problem, ProblemKind, Split, SplitStatistics, SplitsFrom};
 use crate::search::SearchSettings;
+use crate::text::counted;
 use crate::training::RunSettings;
 
 /// Problems shown per kind.
@@ -90,8 +91,9 @@ fn words(report: &PrepareReport) -> String {
     if fitted.search.max_length() > SearchSettings::DEFAULT_MAX_LENGTH {
         let _ = writeln!(
             text,
-            "{} captions have more than {} words: runs on this dataset write up to {} (search.max_length)",
-            count(longer),
+            "{} {} more than {} words: runs on this dataset write up to {} (search.max_length)",
+            counted(longer as u64, "captions"),
+            if longer == 1 { "has" } else { "have" },
             SearchSettings::DEFAULT_MAX_LENGTH,
             fitted.search.max_length(),
         );
@@ -100,7 +102,7 @@ fn words(report: &PrepareReport) -> String {
 }
 
 fn problems_of(kind: ProblemKind, problems: &[Problem], paint: Paint) -> String {
-    let heading = format!("{} {}", count(problems.len()), kind.describe());
+    let heading = kind.counted(problems.len());
     let mut text = format!("  {}\n", paint.text(Role::Warning, &heading));
     for problem in problems.iter().take(PROBLEMS_SHOWN) {
         let _ = writeln!(text, "    {}", shortened(&problem.to_string()));

@@ -2,12 +2,13 @@
 //!
 //! Chen et al., "Microsoft COCO Captions: Data Collection and Evaluation Server" (2015).
 
-use super::{Format, Reader, json, json_records};
+use super::{Format, Reader, columns, json, json_records};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
 use crate::data::index::CaptionIndex;
 use crate::data::problems::ProblemKind;
 use crate::data::split::{self, Split};
+use crate::text::counted;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,7 +35,9 @@ pub(super) struct CocoFile {
 struct CocoImage {
     id: Id,
     #[serde(alias = "filename", alias = "file")]
-    file_name: String,
+    file_name: Option<String>,
+    /// Which ends in the file's name.
+    coco_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +45,11 @@ struct Annotation {
     image_id: Id,
     /// `null` if it is missing.
     caption: Option<String>,
+    /// VizWiz marks captions that its scores leave out.
+    #[serde(default)]
+    is_rejected: bool,
+    #[serde(default)]
+    is_precanned: bool,
 }
 
 /// An id: a number, or a text that may be a number.
@@ -89,14 +97,34 @@ impl CocoFile {
             ));
         }
         let mut names = HashMap::new();
-        for CocoImage { id, file_name } in self.images {
-            index.image(&file_name);
+        for CocoImage {
+            id,
+            file_name,
+            coco_url,
+        } in self.images
+        {
+            let id = id.into_text();
+            let url = || Some(columns::file_name_in(coco_url.as_deref()?).to_owned());
+            let name = file_name.or_else(url).unwrap_or_else(|| id.clone());
+            index.image(&name);
             if let Some(split) = split {
-                index.split(&file_name, split);
+                index.split(&name, split);
             }
-            names.insert(id.into_text(), file_name);
+            names.insert(id, name);
         }
-        for Annotation { image_id, caption } in self.annotations.into_iter().flatten() {
+        let annotations = self.annotations.into_iter().flatten();
+        let (marked, annotations): (Vec<_>, Vec<_>) =
+            annotations.partition(|annotation| annotation.is_rejected || annotation.is_precanned);
+        if !marked.is_empty() {
+            let captions = counted(marked.len() as u64, "captions");
+            index.note(format!(
+                "{origin}: {captions} marked `is_rejected` or `is_precanned` are left out, as VizWiz's scores do"
+            ));
+        }
+        for Annotation {
+            image_id, caption, ..
+        } in annotations
+        {
             let caption = caption.unwrap_or_default();
             let id = image_id.into_text();
             match names.get(&id) {

@@ -1,9 +1,11 @@
 //! What the columns of a table, or the keys of an object, mean.
 
+use super::cell::Cell;
 use crate::data::image::SourceCaption;
 use crate::data::image_files::is_image_name;
 use crate::data::index::CaptionIndex;
 use crate::data::problems::ProblemKind;
+use crate::data::report::SplitsFrom;
 use crate::data::split::Split;
 use crate::suggest::UnknownName;
 use crate::text::is_missing;
@@ -75,6 +77,7 @@ const CAPTION: &[&str] = &[
     "alttext",
     "alt",
     "prompt",
+    "suffix",
 ];
 /// What is no caption in names such as `caption_id`, where `caption_en` is one.
 const ABOUT_CAPTIONS: &[&str] = &[
@@ -113,6 +116,10 @@ pub(super) struct Columns {
     /// `caption`, or `caption_0` to `caption_4`.
     pub(super) captions: Vec<usize>,
     pub(super) split: Option<usize>,
+    /// Other columns with the name of captions.
+    unread: Vec<usize>,
+    /// Whether `|` separates the captions in a cell.
+    has_bars: bool,
     /// Columns such as `is_train`, which have 1 for the images of a split.
     flags: Vec<(usize, Split)>,
     /// Whether numbers in the column of the split are parts of a cross-validation.
@@ -126,35 +133,35 @@ impl Columns {
         let names: Vec<String> = names.iter().map(|name| normalized(name)).collect();
         let find = |given: &Option<String>, known: &[&str]| match given {
             Some(given) => names.iter().position(|name| *name == normalized(given)),
-            None => known
-                .iter()
-                .find_map(|known| names.iter().position(|name| name == known)),
+            None => position(&names, known),
         };
         let image = find(&given.image, IMAGE)?;
-        let captions = match find(&given.caption, CAPTION) {
-            Some(caption) => vec![caption],
-            None => {
-                let is_numbered = |name: &String| {
-                    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-                    stem.len() < name.len() && CAPTION.contains(&stem)
-                };
-                let is_like = |name: &&String| {
-                    let rest = name
-                        .strip_prefix("caption")
-                        .or_else(|| name.trim_end_matches('s').strip_suffix("caption"));
-                    rest.is_some_and(|rest| !ABOUT_CAPTIONS.contains(&rest))
-                };
-                let numbered: Vec<usize> = (0..names.len())
-                    .filter(|&column| is_numbered(&names[column]))
-                    .collect();
-                match numbered.is_empty() {
-                    true => names.iter().position(|name| is_like(&name)).into_iter().collect(),
-                    false => numbered,
-                }
+        let split = find(&given.split, SPLIT);
+        let is_free = |column: usize| column != image && Some(column) != split;
+        let texts: Vec<usize> = (0..names.len())
+            .filter(|&column| is_free(column) && is_like_captions(&names[column]))
+            .collect();
+        let all = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            texts
+                .iter()
+                .copied()
+                .filter(|&column| is(&names[column]))
+                .collect()
+        };
+        let captions = match (find(&given.caption, CAPTION), &given.caption) {
+            (Some(caption), Some(_)) => vec![caption],
+            (Some(caption), None) if CAPTION[..2].contains(&names[caption].as_str()) => {
+                all(&|name| CAPTION[..2].contains(&name) || is_numbered(name))
             }
+            (Some(caption), None) => vec![caption],
+            (None, _) => match all(&is_numbered) {
+                numbered if numbered.is_empty() => texts.first().copied().into_iter().collect(),
+                numbered => numbered,
+            },
         };
         let captions: Vec<usize> = captions.into_iter().filter(|&column| column != image).collect();
-        let split = find(&given.split, SPLIT);
+        let is_unread = |column: &usize| given.caption.is_none() && !captions.contains(column);
+        let unread = texts.iter().copied().filter(is_unread).collect();
         let flags = match split {
             Some(_) => Vec::new(),
             None => flags(&names),
@@ -162,9 +169,16 @@ impl Columns {
         (!captions.is_empty()).then(|| Self {
             split,
             flags,
+            unread,
             has_folds: given.split.is_none() && split.is_some_and(|column| names[column] == FOLD),
             ..Self::at(image, captions, names.len())
         })
+    }
+
+    /// The columns with the names of images and, if there is one, their splits.
+    pub(super) fn image_and_split(names: &[&str]) -> Option<(usize, Option<usize>)> {
+        let names: Vec<String> = names.iter().map(|name| normalized(name)).collect();
+        Some((position(&names, IMAGE)?, position(&names, SPLIT)))
     }
 
     /// The columns of a table without header.
@@ -173,6 +187,8 @@ impl Columns {
             image,
             captions,
             split: None,
+            unread: Vec::new(),
+            has_bars: false,
             flags: Vec::new(),
             has_folds: false,
             count,
@@ -225,8 +241,16 @@ impl Columns {
         })
     }
 
-    /// Takes the split from the column that has nothing but names of splits in all these rows, if no column is named so.
-    pub(super) fn find_split(&mut self, rows: &[Vec<String>]) {
+    /// Finds what the cells of these rows say: whether `|` separates captions and, if no column is named so, which one has
+    /// nothing but names of splits.
+    pub(super) fn look_at(&mut self, rows: &[Vec<String>]) {
+        if let [caption] = self.captions[..] {
+            let has_bar = |row: &Vec<String>| {
+                let parts = row.get(caption).and_then(|cell| cell.split_once('|'));
+                parts.is_some_and(|(one, other)| !one.trim().is_empty() && !other.trim().is_empty())
+            };
+            self.has_bars = !rows.is_empty() && rows.iter().all(has_bar);
+        }
         if self.split.is_some() || !self.flags.is_empty() || rows.is_empty() {
             return;
         }
@@ -238,6 +262,19 @@ impl Columns {
             column != self.image && !self.captions.contains(&column) && rows.iter().all(names_split)
         };
         self.split = (0..self.count).find(is_split);
+    }
+
+    /// The column that delimiters in unquoted captions belong to: the last one, or the only one of captions.
+    pub(super) fn caption_with_delimiters(&self) -> Option<usize> {
+        let last = self
+            .captions
+            .iter()
+            .copied()
+            .find(|column| 1 + column == self.count);
+        last.or(match self.captions[..] {
+            [only] => Some(only),
+            _ => None,
+        })
     }
 
     /// Whether the columns of captions have one name but for numbers, such as `ref1` and `ref2`.
@@ -283,11 +320,13 @@ impl Columns {
     pub(super) fn describe(&self, names: &[&str]) -> Option<String> {
         let name = |column: usize| names.get(column).map_or("", |name| name.trim());
         let captions: Vec<&str> = self.captions.iter().map(|&column| name(column)).collect();
-        let is_usual = matches!(name(self.image), "image" | "photo") && captions == ["caption"];
+        let is_usual =
+            matches!(name(self.image), "image" | "photo") && matches!(captions[..], ["caption" | "captions"]);
         let is_usual_split = self
             .split
             .is_none_or(|column| normalized(name(column)) == SPLIT[0]);
-        let is_usual = is_usual && is_usual_split && self.flags.is_empty();
+        let is_usual =
+            is_usual && is_usual_split && self.flags.is_empty() && self.unread.is_empty() && !self.has_bars;
         let splits: Vec<&str> = self
             .split
             .iter()
@@ -298,9 +337,22 @@ impl Columns {
             true => String::new(),
             false => format!(", split from `{}`", splits.join("`, `")),
         };
+        let unread: Vec<&str> = self.unread.iter().map(|&column| name(column)).collect();
+        let unread = match unread.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; not read: `{}` (--caption-column takes one)",
+                unread.join("`, `")
+            ),
+        };
+        let bars = if self.has_bars {
+            ", several between `|`"
+        } else {
+            ""
+        };
         (!is_usual).then(|| {
             format!(
-                "image from `{}`, caption from `{}`{split}",
+                "image from `{}`, caption from `{}`{bars}{split}{unread}",
                 name(self.image),
                 captions.join("`, `")
             )
@@ -320,11 +372,22 @@ impl Columns {
         }
         let image = file_name_in(&image);
         index.image(image);
-        for caption in self
-            .captions
-            .iter()
-            .flat_map(|&column| cell(column).into_captions())
-        {
+        let mut captions: Vec<String> = Vec::new();
+        for &column in &self.captions {
+            let mut texts = cell(column).into_captions();
+            if self.has_bars {
+                texts = texts
+                    .iter()
+                    .flat_map(|text| text.split('|'))
+                    .map(|text| text.trim().to_owned())
+                    .collect();
+            }
+            // `caption` and `captions` of an object may hold the same.
+            let others = captions.len();
+            texts.retain(|text| !captions[..others].contains(text));
+            captions.extend(texts);
+        }
+        for caption in captions {
             match is_missing(&caption) {
                 true => index.problems.add(ProblemKind::EmptyCaption, image, caption),
                 false => index.caption(image, SourceCaption::new(caption)),
@@ -348,7 +411,10 @@ impl Columns {
                     ));
                     Ok(None)
                 }
-                Err(error) => Err(format!("in the split column: {error}")),
+                Err(_) if index.splits_from == SplitsFrom::Drawn => Ok(None),
+                Err(error) => Err(format!(
+                    "in the split column: {error}, or draw the splits with --random-splits"
+                )),
             };
         }
         let values = self
@@ -367,6 +433,26 @@ impl Columns {
             .filter(|_| !values.is_empty());
         Ok(set.or(rest))
     }
+}
+
+/// Whether a name is that of captions: `caption`, `caption_1`, `caption_en`, `raw_caption`.
+fn is_like_captions(name: &str) -> bool {
+    let rest = name
+        .strip_prefix("caption")
+        .or_else(|| name.trim_end_matches('s').strip_suffix("caption"));
+    CAPTION.contains(&name) || is_numbered(name) || rest.is_some_and(|rest| !ABOUT_CAPTIONS.contains(&rest))
+}
+
+fn is_numbered(name: &str) -> bool {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    stem.len() < name.len() && CAPTION.contains(&stem)
+}
+
+/// The position of the first of the known names that is there.
+fn position(names: &[String], known: &[&str]) -> Option<usize> {
+    known
+        .iter()
+        .find_map(|known| names.iter().position(|name| name == known))
 }
 
 /// The columns that have 1 for the images of a split, by their names: `is_train`, `train`, `is_valid`.
@@ -396,7 +482,7 @@ fn is_set(text: &str) -> Option<bool> {
 
 /// The path in a URL, and a name without the number of its caption: `http://host/a/x.jpg?w=1` is `a/x.jpg`, `x.jpg#0` is
 /// `x.jpg`.
-fn file_name_in(text: &str) -> &str {
+pub(super) fn file_name_in(text: &str) -> &str {
     if let Some((_, url)) = text.split_once("://") {
         let path = url.split(['?', '#']).next().unwrap_or(url);
         return path.split_once('/').map_or(path, |(_, path)| path);
@@ -408,68 +494,6 @@ fn file_name_in(text: &str) -> &str {
         Some((name, _)) if is_image_name(Path::new(name)) => name,
         _ => text,
     }
-}
-
-/// The value of a cell or of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cell(Vec<String>);
-
-impl Cell {
-    /// The text of a table's cell, which may be a list as Python or JSON writes it.
-    pub(super) fn of_text(text: &str) -> Self {
-        let text = text.trim();
-        let list = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        Self(list.and_then(parse_list).unwrap_or_else(|| vec![text.to_owned()]))
-    }
-
-    pub(super) fn of_list(list: Vec<String>) -> Self {
-        Self(list)
-    }
-
-    /// The text, or the first of a list.
-    pub(super) fn text(&self) -> &str {
-        self.0.first().map_or("", String::as_str)
-    }
-
-    fn into_text(self) -> String {
-        let text = self.0.into_iter().next().unwrap_or_default();
-        // pandas writes the ids of a column with a missing value as floats.
-        match text.strip_suffix(".0") {
-            Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => number.to_owned(),
-            _ => text,
-        }
-    }
-
-    fn into_captions(self) -> Vec<String> {
-        self.0
-    }
-}
-
-/// The strings of `"a", 'b'`; `None` for anything else, such as a caption in brackets.
-fn parse_list(text: &str) -> Option<Vec<String>> {
-    let mut items = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(quote) = rest.chars().next() {
-        let mut item = String::new();
-        let mut characters = rest.strip_prefix(['"', '\''])?.char_indices();
-        let end = loop {
-            match characters.next()? {
-                (_, '\\') => item.push(characters.next()?.1),
-                (at, character) if character == quote => break at,
-                (_, character) => item.push(character),
-            }
-        };
-        items.push(item);
-        rest = rest[1 + end + 1..].trim_start();
-        match rest.strip_prefix(',') {
-            Some(more) => rest = more.trim_start(),
-            None if rest.is_empty() => {}
-            // numpy prints lists without commas.
-            None if rest.starts_with(['"', '\'']) => {}
-            None => return None,
-        }
-    }
-    Some(items).filter(|items| !items.is_empty())
 }
 
 fn normalized(name: &str) -> String {
@@ -511,9 +535,21 @@ mod tests {
             ["# image", "caption"],
             ["image", "caption_en"],
             ["image", "blip captions"],
+            ["image_path", "caption_text"],
+            ["image", "caption_str"],
         ] {
             assert_eq!(columns(&names), Some((0, vec![1], None)), "{names:?}");
         }
+        assert_eq!(
+            columns(&["image", "caption", "captions", "caption_2", "title"]),
+            Some((0, vec![1, 2, 3], None))
+        );
+        let described = |names: &[&str]| Columns::named(names, &any).unwrap().describe(names);
+        assert_eq!(described(&["image", "caption", "caption_id"]), None);
+        assert_eq!(
+            described(&["image", "Caption_EN", "caption_hi"]).unwrap(),
+            "image from `image`, caption from `Caption_EN`; not read: `caption_hi` (--caption-column takes one)"
+        );
         assert_eq!(
             columns(&["image", "phase", "caption"]),
             Some((0, vec![2], Some(1)))
@@ -575,18 +611,5 @@ mod tests {
         ] {
             assert_eq!(file_name_in(text), name);
         }
-    }
-
-    #[test]
-    fn lists_in_cells_are_parsed() {
-        let items = |text: &str| Cell::of_text(text).0;
-        assert_eq!(
-            items(r#"["A dog .", "A \"big\" dog"]"#),
-            ["A dog .", "A \"big\" dog"]
-        );
-        assert_eq!(items("['A dog', \"It's a dog\"]"), ["A dog", "It's a dog"]);
-        assert_eq!(items("[A dog]"), ["[A dog]"]);
-        assert_eq!(items("A dog"), ["A dog"]);
-        assert_eq!(items("[]"), ["[]"]);
     }
 }

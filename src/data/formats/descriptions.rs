@@ -1,4 +1,5 @@
-//! `descriptions.txt` of Keras tutorials: the image's name without extension, a blank, a cleaned caption.
+//! `descriptions.txt` of Keras tutorials: the image's name without extension, a blank, a cleaned caption. A colon may follow
+//! the name.
 
 use super::{Format, Reader, lines, text_file};
 use crate::data::error::DatasetError;
@@ -48,5 +49,5 @@ pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetE
 
 fn parse(line: &str) -> Option<(&str, &str)> {
     let (image, caption) = line.trim().split_once([' ', '\t'])?;
-    Some((image, caption.trim()))
+    Some((image.trim_end_matches(':'), caption.trim()))
 }

@@ -1,6 +1,7 @@
 //! Reading a JSON file. Errors tell a truncated file from an invalid one, and name the line.
 
-use super::columns::{Cell, Columns};
+use super::cell::Cell;
+use super::columns::Columns;
 use super::{lines, text_file};
 use crate::data::error::DatasetError;
 use crate::data::index::CaptionIndex;
@@ -63,6 +64,12 @@ pub(super) fn take_record(record: &Value, index: &mut CaptionIndex) -> Result<()
             None => format!("no keys of an image and a caption, but {}", keys.join(", ")),
         }
     })?;
+    if !index.described_keys.iter().eq(&keys) {
+        index.described_keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        if let Some(columns) = columns.describe(&keys) {
+            index.note(format!("{}: {columns}", index.file));
+        }
+    }
     let cells = record.values().map(|value| Cell::of_list(texts(value))).collect();
     columns.take(index, cells)
 }

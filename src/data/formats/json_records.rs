@@ -246,7 +246,13 @@ fn is_list_of_objects(value: &Value) -> bool {
 /// Whether the keys are the names of splits, with objects for captions below them.
 fn is_by_split(map: &Map<String, Value>) -> bool {
     let is_split = |name: &str| name.parse::<Split>().is_ok();
-    let has_captions = |value: &Value| value.is_object() || is_list_of_objects(value);
+    let is_pair = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|pair| pair.len() > 1 && pair[0].is_string())
+    };
+    let are_pairs = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_pair));
+    let has_captions = |value: &Value| value.is_object() || is_list_of_objects(value) || are_pairs(value);
     map.keys().any(|name| is_split(name))
         && map.iter().all(|(name, value)| match is_split(name) {
             true => has_captions(value),
@@ -325,6 +331,10 @@ mod tests {
             ),
             (
                 r#"{"train": [{"image": "101_a.jpg", "caption": "A dog"}], "val": [{"image": "102_b.jpg", "caption": "A cat"}]}"#,
+                split,
+            ),
+            (
+                r#"{"train": [["101_a.jpg", "A dog"]], "val": [["102_b.jpg", "A cat"]], "test": []}"#,
                 split,
             ),
             (

@@ -2,6 +2,7 @@
 //!
 //! A new format is a file with a `READER`, a variant of [`Format`] and a row in [`READERS`].
 
+mod cell;
 mod coco;
 pub(super) mod columns;
 mod descriptions;
@@ -15,7 +16,8 @@ mod lines;
 pub(super) mod other_kinds;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod sidecars;
+pub(super) mod sidecars;
+pub(super) mod split_lists;
 mod table;
 mod text_file;
 
@@ -25,6 +27,7 @@ use super::index::CaptionIndex;
 use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A format of captions files, or the built-in dataset.
@@ -119,6 +122,7 @@ impl Reader {
     /// If it is of a kind that holds no captions, cannot be read, or has no valid line.
     pub(super) fn read(&self, file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
         other_kinds::check(file)?;
+        index.file = file.display().to_string();
         (self.read)(file, index)
     }
 
@@ -152,6 +156,7 @@ impl Reader {
         files_where(directory, &["", "annotations", "data"], |file| {
             let extension = extension_of(file);
             EXTENSIONS.contains(&extension.as_str())
+                && !is_of_a_library(file)
                 && (self.recognizes)(file, images)
                 // The text of one image may start with the name of another.
                 && !(matches!(extension.as_str(), "txt" | "json") && images.have(&stem_of(file)))
@@ -171,9 +176,24 @@ impl Reader {
                 _ => DatasetError::NotRecognized {
                     path: file.to_owned(),
                     looked_for: "the first lines of each format".to_owned(),
+                    others: None,
                 },
             })
     }
+}
+
+/// Whether a library wrote a file beside its data: Hugging Face's `datasets`, or img2dataset, whose shards hold the captions
+/// of `00000.parquet` too.
+fn is_of_a_library(file: &Path) -> bool {
+    const DATASETS: [&str; 4] = [
+        "dataset_dict.json",
+        "dataset_info.json",
+        "dataset_infos.json",
+        "state.json",
+    ];
+    let stem = stem_of(file);
+    let shard = format!("{}.tar", stem.strip_suffix("_stats").unwrap_or(&stem));
+    DATASETS.contains(&name_of(file).as_str()) || file.with_file_name(shard).is_file()
 }
 
 /// The files with a property in the first of these subdirectories that has one.
@@ -203,7 +223,7 @@ fn extension_of(file: &Path) -> String {
         .to_lowercase()
 }
 
-fn stem_of(file: &Path) -> String {
+pub(super) fn stem_of(file: &Path) -> String {
     file.file_stem()
         .unwrap_or_default()
         .to_string_lossy()
@@ -218,14 +238,19 @@ fn name_of(file: &Path) -> String {
 }
 
 /// The files of a directory, sorted by name.
-pub(super) fn files_in(directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).map_err(DatasetError::reading(directory))? {
-        let path = entry.map_err(DatasetError::reading(directory))?.path();
-        if path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort_unstable();
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let mut files = paths_in(directory)?;
+    files.retain(|path| path.is_file());
     Ok(files)
+}
+
+/// What a directory holds, sorted by name.
+pub(super) fn paths_in(directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let entries = fs::read_dir(directory).map_err(DatasetError::reading(directory))?;
+    let paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>();
+    let mut paths = paths.map_err(DatasetError::reading(directory))?;
+    paths.sort_unstable();
+    Ok(paths)
 }

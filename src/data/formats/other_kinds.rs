@@ -1,14 +1,23 @@
 //! Files that hold no captions, so that an error can say what they are and what to do with them.
 
+use super::extension_of;
 use crate::data::error::DatasetError;
+use crate::data::image_files::walk;
 use crate::files::FileKind;
-use std::path::Path;
+use crate::text::{counted, display_path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// # Errors
 /// If a file is of a kind that is not read for captions.
 pub(super) fn check(file: &Path) -> Result<(), DatasetError> {
     let kind = FileKind::of_file(file).filter(|_| file.is_file());
-    match kind.and_then(|kind| Some((kind, next_step(kind)?))) {
+    let next = |kind| match kind {
+        FileKind::Parquet if extension_of(file) != "parquet" => Some("rename it to metadata.parquet"),
+        kind => next_step(kind),
+    };
+    match kind.and_then(|kind| Some((kind, next(kind)?))) {
         None => Ok(()),
         Some((kind, next)) => Err(DatasetError::NotCaptions {
             file: file.to_owned(),
@@ -51,6 +60,60 @@ pub(in crate::data) fn next_step(kind: FileKind) -> Option<&'static str> {
     })
 }
 
+/// Files below a source that are of a kind which is not read: the most frequent one.
+#[derive(Debug)]
+pub struct OtherFiles {
+    first: PathBuf,
+    kind: FileKind,
+    next: &'static str,
+    count: usize,
+}
+
+impl OtherFiles {
+    /// The files below some directories; none if there are none, or these cannot be listed.
+    pub(in crate::data) fn below(directories: &[PathBuf]) -> Option<Box<Self>> {
+        let kind = |path: &Path| FileKind::by_extension(path).filter(|kind| *kind != FileKind::Image);
+        let mut kinds: BTreeMap<FileKind, BTreeSet<PathBuf>> = BTreeMap::new();
+        for directory in directories {
+            let _ = walk(directory, &|path| kind(path).is_some(), &mut |path, _| {
+                if let Some(kind) = kind(&path) {
+                    kinds.entry(kind).or_default().insert(path);
+                }
+            });
+        }
+        let unread = kinds.into_iter().filter_map(|(kind, files)| {
+            Some(Self {
+                count: files.len(),
+                first: files.into_iter().next()?,
+                next: next_step(kind)?,
+                kind,
+            })
+        });
+        unread.max_by_key(|files| files.count).map(Box::new)
+    }
+}
+
+impl fmt::Display for OtherFiles {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            first,
+            kind,
+            next,
+            count,
+        } = self;
+        match count {
+            1 => write!(out, "there is {}, ", display_path(first))?,
+            _ => write!(
+                out,
+                "there are {} such as {}, ",
+                counted(*count as u64, "files"),
+                display_path(first)
+            )?,
+        }
+        write!(out, "{kind}: {next}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +138,7 @@ mod tests {
             ("a.xlsx", b"PK\x03\x04\xff", FileKind::Spreadsheet),
             ("captions.csv", b"PK\x03\x04\xff", FileKind::Zip),
             ("captions.csv", b"<!DOCTYPE html><html>", FileKind::HtmlPage),
+            ("captions.csv", b"PAR1\x15\x04", FileKind::Parquet),
             (
                 "captions.csv",
                 b"version https://git-lfs.github.com/spec/v1\noid",

@@ -2,12 +2,13 @@
 //! `cutline caption --write` does.
 
 use super::columns::Columns;
-use super::{Format, Reader, json, text_file};
+use super::{Format, Reader, extension_of, json, text_file};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
-use crate::data::image_files::image_files;
+use crate::data::image_files::{image_files, is_image_name, walk};
 use crate::data::index::CaptionIndex;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub(super) const READER: Reader = Reader {
     has_several_files: false,
 };
 
-const EXTENSIONS: [&str; 3] = ["txt", "caption", "json"];
+const EXTENSIONS: [&str; 4] = ["txt", "TXT", "caption", "json"];
 /// Directories of texts beside the directory of the images.
 const DIRECTORIES: [&str; 5] = ["captions", "texts", "text", "txt", "labels"];
 
@@ -38,6 +39,38 @@ fn read(directory: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> 
         for caption in captions(&text, index)? {
             index.caption(&key, SourceCaption::new(caption));
         }
+    }
+    Ok(())
+}
+
+/// Adds the captions of the texts in a directory and below, by their path without extension, as images may be elsewhere. If
+/// there are images too, only their texts count.
+pub(in crate::data) fn read_texts(directory: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
+    let key = |path: &Path| {
+        let path = path.strip_prefix(directory).unwrap_or(path).with_extension("");
+        let bare = if is_image_name(&path) {
+            path.with_extension("")
+        } else {
+            path
+        };
+        bare.to_string_lossy().into_owned()
+    };
+    let images: BTreeSet<String> = image_files(directory)?.iter().map(|image| key(image)).collect();
+    let rank = |path: &Path| EXTENSIONS.iter().position(|known| *known == extension_of(path));
+    let mut texts = BTreeMap::new();
+    walk(directory, &|path| rank(path).is_some(), &mut |path, _| {
+        let found = texts.entry(key(&path)).or_insert_with(|| path.clone());
+        if rank(&path) < rank(found) {
+            *found = path;
+        }
+    })?;
+    texts.retain(|key, _| images.is_empty() || images.contains(key));
+    for (key, text) in texts {
+        let captions = captions(&text, index)?;
+        index.image(&key);
+        captions
+            .into_iter()
+            .for_each(|caption| index.caption(&key, SourceCaption::new(caption)));
     }
     Ok(())
 }
@@ -91,13 +124,20 @@ fn places<'a>(root: &'a Path, image: &'a Path) -> impl Iterator<Item = PathBuf> 
             .filter(|texts| texts.is_dir())
             .map(move |texts| texts.join(below))
     });
-    iter::once(image.to_owned()).chain(beside).flat_map(|place| {
-        EXTENSIONS.into_iter().flat_map(move |extension| {
-            let mut longer = place.clone().into_os_string();
-            longer.push(format!(".{extension}"));
-            [place.with_extension(extension), longer.into()]
+    let below_root = image.strip_prefix(root).unwrap_or(image);
+    let within = DIRECTORIES
+        .into_iter()
+        .map(move |name| root.join(name).join(below_root));
+    iter::once(image.to_owned())
+        .chain(beside)
+        .chain(within)
+        .flat_map(|place| {
+            EXTENSIONS.into_iter().flat_map(move |extension| {
+                let mut longer = place.clone().into_os_string();
+                longer.push(format!(".{extension}"));
+                [place.with_extension(extension), longer.into()]
+            })
         })
-    })
 }
 
 #[cfg(test)]
@@ -127,6 +167,11 @@ mod tests {
         let object = br#"{"image":"elsewhere/5.jpg","caption":"a dog","log_probability":-3.5,"alternatives":[],"references":["x"]}"#;
         write("1.txt", b"a dog\r\n\n a cat \n");
         write("2.caption", b"a dog\n");
+        write("captions/9.txt", b"of another");
+        write("10.jpg", b"");
+        write("labels/10.txt", b"a dog");
+        write("9.jfif", b"");
+        write("9.TXT", b"a dog");
         write("3.png.txt", b"a dog");
         write("captions/4.txt", b"a dog\n");
         write("captions/deep/8.txt", b"a dog\n");
@@ -139,11 +184,13 @@ mod tests {
         let dog = vec!["a dog".to_owned()];
         let expected = [
             ("1.jpg", vec!["a dog".to_owned(), "a cat".to_owned()]),
+            ("10.jpg", dog.clone()),
             ("2.jpg", dog.clone()),
             ("3.png", dog.clone()),
             ("5.jpg", dog.clone()),
             ("6.jpg", vec!["a café in a château".to_owned()]),
             ("7.jpg", Vec::new()),
+            ("9.jfif", dog.clone()),
             ("images/4.jpg", dog.clone()),
             ("images/deep/8.jpg", dog),
         ];

@@ -1,7 +1,8 @@
 //! Tables of captions as people save them: any usual delimiter, with and without quotes and header.
 
-use super::columns::{Cell, ColumnNames, Columns};
-use super::{descriptions, lines, text_file};
+use super::cell::Cell;
+use super::columns::{ColumnNames, Columns};
+use super::{descriptions, flickr8k, json_records, lines, text_file};
 use crate::data::error::DatasetError;
 use crate::data::image_files::{ImageFiles, is_image_name};
 use crate::data::index::CaptionIndex;
@@ -77,6 +78,13 @@ pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetE
         skipped,
     }) = Table::of(&lossy, &index.columns, &index.files)
     else {
+        if lossy.trim_start().starts_with(['{', '[']) {
+            // Some programs save objects under any name.
+            return json_records::read(file, index);
+        }
+        if flickr8k::recognizes(file) {
+            return flickr8k::read(file, index);
+        }
         if descriptions::recognizes(file, &index.files) {
             return descriptions::read(file, index);
         }
@@ -172,7 +180,7 @@ impl Table {
                 let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
                 let mut columns = Columns::named(&borrowed, given)?;
                 let below: Vec<Vec<String>> = rows[1..].iter().map(|row| dialect.split(row)).collect();
-                columns.find_split(&below);
+                columns.look_at(&below);
                 Some((dialect, columns, Some(names)))
             });
             let found = found.or_else(|| {
@@ -376,7 +384,7 @@ impl Dialect {
         Quotes::Closed
     }
 
-    /// The cells of a record. Where the caption is the last column, the rest of an unquoted line belongs to it.
+    /// The cells of a record. Further delimiters of an unquoted line belong to the caption.
     fn fields(&self, record: &str, columns: &Columns) -> Result<Vec<Cell>, String> {
         if self.quotes(record.as_bytes()) == Quotes::Open {
             return Err(format!("a quotation mark is not closed: {record}"));
@@ -385,13 +393,17 @@ impl Dialect {
             Some(fields) if fields.len() == columns.count => fields,
             _ => self.split(record),
         };
-        let is_last = columns.captions.iter().max() == Some(&(columns.count - 1));
-        if fields.len() > columns.count && is_last {
-            let rest: Vec<&str> = record.splitn(columns.count, self.delimiter).collect();
-            if rest.len() == columns.count
-                && !rest[..columns.count - 1].iter().any(|field| field.contains('"'))
-            {
-                fields = rest.into_iter().map(str::to_owned).collect();
+        if fields.len() > columns.count
+            && let Some(column) = columns.caption_with_delimiters()
+        {
+            let cells: Vec<&str> = record.split(self.delimiter).collect();
+            let further = cells.len() - columns.count.min(cells.len());
+            let (before, rest) = cells.split_at(column);
+            let (caption, after) = rest.split_at(1 + further);
+            if ![before, after].concat().iter().any(|cell| cell.contains('"')) {
+                let caption = caption.join(&self.delimiter.to_string());
+                let others = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+                fields = [others(before), vec![caption], others(after)].concat();
             }
         }
         if fields.len() != columns.count {

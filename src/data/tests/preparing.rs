@@ -255,7 +255,7 @@ fn empty_training_split_is_an_error_with_its_causes() {
     let message = result.unwrap_err().to_string();
     assert!(
         message.contains(
-            "2 images found, 1 of them good, in the dev or test split, 1 images that do not decode"
+            "2 images found, 1 of them good, in the dev or test split, 1 image that does not decode"
         ),
         "{message}"
     );

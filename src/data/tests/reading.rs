@@ -306,7 +306,7 @@ fn errors_of_unreadable_sources_name_the_next_step() {
         (
             &[("x.token.txt", TOKENS)],
             "else/other.jpg",
-            &["not one of the 3 image names", "--images"],
+            &["none of 3 image names", "--images"],
         ),
         (&[], "a.jpg", &["*.token.txt", "--captions"]),
         (

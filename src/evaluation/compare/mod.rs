@@ -8,7 +8,7 @@ use super::pairing::{NamedReport, Unpaired, pair_images};
 use super::report::{CaptionedImage, EvaluationInfo, tokenized};
 use crate::metrics::{self, Bootstrap, Interval, ScoreDifference, Scores, Statistics};
 use crate::search::SearchSettings;
-use crate::text::display_safe;
+use crate::text::{counted, display_safe};
 use serde::Serialize;
 
 pub use export::{ExportError, ExportFormat};
@@ -133,8 +133,9 @@ impl Compared {
 
     fn description(&self) -> String {
         let EvaluationInfo { dataset, split, .. } = &self.info;
-        let (images, model, search) = (self.images, self.info.model_label(), &self.search);
-        let description = format!("{images} images of {dataset}, {split} split; {model}; {search}");
+        let (model, search) = (self.info.model_label(), &self.search);
+        let images = counted(self.images as u64, "images");
+        let description = format!("{images} of {dataset}, {split} split; {model}; {search}");
         display_safe(&description).into_owned()
     }
 }
