@@ -6,10 +6,10 @@
 
 use std::io;
 use std::process;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::exit_code::Outcome;
@@ -71,6 +71,13 @@ impl Interrupt {
 /// Whether a batch system asked the program to stop, and is to start it again.
 pub(super) fn is_requeued() -> bool {
     REQUESTED.requested() == Some(StopRequest::Requeue)
+}
+
+/// Makes a write beyond the limit on a file's size (`ulimit -f`) an error that names the file. By default its signal ends
+/// the process.
+pub(super) fn survive_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    Ok(())
 }
 
 fn listen() -> io::Result<()> {

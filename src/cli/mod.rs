@@ -374,6 +374,8 @@ unsafe fn remove_empty_variables() {
 /// # Safety
 /// No other thread may run.
 unsafe fn main_with(arguments: Vec<OsString>) -> Outcome {
+    // Without it the signal only ends the process, as it does any other program.
+    let _ = interrupt::survive_file_size_limit();
     let color = terminal::color_flag(&arguments).for_clap();
     let parsed = Cli::command()
         .color(color)
