@@ -331,3 +331,45 @@ fn decoder_names_parse() {
     );
     assert!("attend?".parse::<DecoderKind>().is_err());
 }
+
+/// Rows of the tables, by decoder: the name of a tensor and its shape in words.
+fn documented(kind: DecoderKind) -> Vec<(String, String)> {
+    let page = include_str!("../../docs/checkpoint-format.md");
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with(&format!("`{kind}`")));
+    let rows = section.unwrap().lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split("` | `");
+        Some((
+            cells.next()?.to_owned(),
+            cells.next()?.strip_suffix("` |")?.to_owned(),
+        ))
+    });
+    rows.collect()
+}
+
+#[test]
+fn documented_tensors_are_those_of_checkpoints() {
+    let size = |name: &str| match name {
+        "channels" => SHAPE.channels,
+        "vocabulary" => SHAPE.vocabulary,
+        "embedding" => SETTINGS.embedding_size,
+        "hidden" => SETTINGS.hidden_size,
+        "4 * hidden" => 4 * SETTINGS.hidden_size,
+        "attention" => SETTINGS.attention_size,
+        number => number.parse().unwrap(),
+    };
+    for kind in DecoderKind::ALL {
+        let documented: Vec<(String, (usize, usize))> = documented(kind)
+            .into_iter()
+            .map(|(name, shape)| {
+                let (rows, columns) = shape[1..shape.len() - 1].split_once(", ").unwrap();
+                (name, (size(rows), size(columns)))
+            })
+            .collect();
+        let decoder = decoder(kind);
+        let built = decoder.parameters().into_iter();
+        let built: Vec<_> = built.map(|p| (p.name.clone(), p.shape())).collect();
+        assert_eq!(documented, built, "{kind}");
+    }
+}
