@@ -13,6 +13,7 @@
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |
 //! | [`decoders`] | LSTMs that write captions from image features |
 //! | [`model`] | encoder and decoder as one network: specification, inputs, normalization, checkpoints |
+//! | [`onnx`] | models as ONNX graphs, for other programs |
 //! | [`search`] | beam search, sampling, ensembles, minimum Bayes risk, attention weights |
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
@@ -75,6 +76,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod model;
 pub mod nn;
+pub mod onnx;
 pub mod pack;
 pub mod search;
 pub mod suggest;

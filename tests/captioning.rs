@@ -691,3 +691,79 @@ mod caption {
         );
     }
 }
+
+#[test]
+fn packed_folder_for_the_hub_captions_and_states_its_scores() {
+    let workspace = Workspace::with_squares(20.0);
+    let report = workspace.report(&[]);
+    let folder = workspace.file("hub");
+    let image = workspace.image(0);
+    let (folder_text, image) = (text(&folder), text(&image));
+    let pack = [
+        "pack",
+        RUN,
+        "--format",
+        "hf",
+        "--out",
+        folder_text,
+        "--license",
+        "mit",
+    ];
+    workspace.succeeds(&[&pack[..], &["--language", "en"]].concat());
+    let again = workspace.fails(&pack);
+    assert!(again.contains("--force"), "{again}");
+
+    let packed = folder.join("model.safetensors");
+    assert_eq!(
+        workspace.succeeds(&["caption", text(&packed), image]),
+        workspace.succeeds(&["caption", RUN, image])
+    );
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    let metadata = readme
+        .strip_prefix("---\n")
+        .unwrap()
+        .split_once("---\n")
+        .unwrap()
+        .0;
+    for line in [
+        "license: \"mit\"",
+        "- \"en\"",
+        "pipeline_tag: image-to-text",
+        "datasets:\n- \"squares\"",
+        "metrics:\n- bleu\n- cider\n",
+        "      split: \"dev\"",
+    ] {
+        assert!(metadata.contains(line), "{line} is not in\n{metadata}");
+    }
+    let cider = report.summary.ptb.unwrap().scores.score(Metric::CIDER_D);
+    assert!(
+        metadata.contains(&format!("      value: {cider}\n")),
+        "{metadata}"
+    );
+    let config = fs::read(folder.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["model"]["decoder"]["kind"], "inject");
+}
+
+#[test]
+fn packed_folder_of_graphs_has_its_words_and_states() {
+    let workspace = Workspace::with_squares(20.0);
+    let folder = workspace.file("graphs");
+    let pack = ["pack", RUN, "--format", "onnx", "--out", text(&folder)];
+    workspace.succeeds(&pack);
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
+    };
+    assert_eq!(json("vocabulary.json")[1], "<start>");
+    let states = json("config.json")["states"].clone();
+    assert_eq!(
+        states[0],
+        serde_json::json!({"input": "hidden", "output": "next_hidden"})
+    );
+    assert_eq!(states.as_array().unwrap().len(), 2);
+    for graph in ["encoder.onnx", "decoder.onnx"] {
+        assert!(fs::metadata(folder.join(graph)).unwrap().len() > 1000, "{graph}");
+    }
+    let error = workspace.fails(&[&pack[..], &["--force", "--dtype", "f16"]].concat());
+    assert!(error.contains("--dtype"), "{error}");
+}

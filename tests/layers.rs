@@ -19,6 +19,7 @@
 //!                               \     |
 //!                                jobs    text  metrics      (no tensors in these five)
 //!
+//!       onnx: on search, below pack
 //!       fetch: on data, below tui
 //!
 //!       config, files, suggest: below everything
@@ -54,9 +55,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("decoders", &["nn", "text"]),
     ("model", &["decoders", "vision", "data"]),
     ("search", &["model", "metrics"]),
+    ("onnx", &["search"]),
     ("training", &["search"]),
     ("evaluation", &["search", "diagnosis"]),
-    ("pack", &["training", "evaluation"]),
+    ("pack", &["training", "evaluation", "onnx"]),
     ("tui", &["pack", "fetch"]),
     ("cli", &["tui"]),
 ];
@@ -79,6 +81,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
             "search",
             "training",
             "evaluation",
+            "onnx",
             "pack",
             "cli",
         ],
@@ -86,6 +89,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("gemm", &["nn"]),
     ("indicatif", &["cli", "tui"]),
     ("md5", &["fetch"]),
+    ("prost", &["onnx"]),
     ("ratatui", &["tui"]),
     ("rustls", &["fetch"]),
     ("sha2", &["fetch"]),

@@ -12,7 +12,7 @@ mod spec;
 pub(crate) mod tests;
 
 use crate::decoders::{self, Decoder, ImageRegions};
-use crate::nn::{Backend, DeviceResult, Parameter};
+use crate::nn::{Backend, ConvLayer, DeviceResult, Parameter};
 use crate::vision::backbones::LayerRange;
 use dfdx::prelude::Tape;
 use rand_chacha::ChaCha8Rng;
@@ -78,6 +78,15 @@ impl<D: Backend> Model<D> {
         match &mut self.encoder {
             Encoder::Stored(normalization) => Some(normalization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
+        }
+    }
+
+    /// The encoder's trained layers with their present weights, on the host; none where features are only normalized.
+    pub fn trained_layers(&self) -> Vec<ConvLayer> {
+        match &self.encoder {
+            Encoder::Stored(_) => Vec::new(),
+            Encoder::FineTuned(layers) => layers.on_host(),
+            Encoder::Trained { network, .. } => network.on_host(),
         }
     }
 

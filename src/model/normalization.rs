@@ -7,6 +7,7 @@
 
 use super::inputs::ImageInputs;
 use crate::vision::features::store::FeatureSpec;
+use serde::Serialize;
 
 /// Images that are read at a time.
 const CHUNK: usize = 256;
@@ -15,10 +16,12 @@ const CHUNK: usize = 256;
 const LEAST_DEVIATION: f64 = 0.01;
 
 /// The mean and the reciprocal deviation of each channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FeatureNormalization {
-    pub(super) mean: Vec<f32>,
-    pub(super) scale: Vec<f32>,
+    /// Of each channel.
+    pub mean: Vec<f32>,
+    /// The reciprocal of each channel's deviation.
+    pub scale: Vec<f32>,
 }
 
 impl FeatureNormalization {

@@ -37,7 +37,7 @@ pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
     }
 }
 
-fn new_model(encoder: EncoderSpec, kind: DecoderKind, seed: u64) -> Model<Cpu> {
+pub(crate) fn new_model(encoder: EncoderSpec, kind: DecoderKind, seed: u64) -> Model<Cpu> {
     let spec = ModelSpec {
         encoder,
         decoder: DecoderSettings { kind, ..SETTINGS },
@@ -68,6 +68,27 @@ pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<C
     for parameter in model.decoder.parameters_mut() {
         parameter.value = parameter.value.clone() * 4.0;
     }
+    model
+}
+
+/// A model of a grid of four regions with five channels, which another program makes, normalized.
+pub(crate) fn model_of_grid(kind: DecoderKind) -> (FeatureSpec, Model<Cpu>) {
+    let spec = FeatureSpec {
+        preprocessing: None,
+        regions: 4,
+        dtype: FeatureDtype::F16,
+        ..feature_spec("clip", 5)
+    };
+    let mut model = new_model(EncoderSpec::Features(spec.clone()), kind, 4);
+    let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32 * 0.1).collect();
+    model.normalize(&ImageInputs::in_memory(features, 20), 7).unwrap();
+    (spec, model)
+}
+
+/// A model whose fine-tuned layers read a map of 2 x 2 regions with five channels.
+pub(crate) fn fine_tuned_model(kind: DecoderKind) -> Model<Cpu> {
+    let mut model = new_model(fine_tuned(), kind, 4);
+    model.fine_tune(published(), 0.25).unwrap();
     model
 }
 
@@ -147,8 +168,7 @@ fn padding_is_neither_normalized_nor_encoded() {
 
 #[test]
 fn fine_tuned_layers_are_normalized_and_saved() {
-    let mut model = new_model(fine_tuned(), SETTINGS.kind, 4);
-    model.fine_tune(published(), 0.25).unwrap();
+    let mut model = fine_tuned_model(SETTINGS.kind);
     let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
     let inputs = ImageInputs::in_memory(features.clone(), 20);
     model.normalize(&inputs, 7).unwrap();

@@ -22,6 +22,8 @@ pub(crate) mod testing;
 
 pub use backend::{Backend, DeviceResult, Images, Matrix, MatrixResult, Regions, Scalar, Taped};
 pub use device::scalar::{AsyncDevice, DeviceScalar};
+#[cfg(test)]
+pub(crate) use inference::every_layer;
 pub use inference::{
     AttentionPool, ComposedConvNet, ConvLayer, ConvWeights, InferenceKernel, forward as forward_layers,
     map_weights,

@@ -4,6 +4,7 @@ use crate::evaluation::SavedEvaluationError;
 use crate::jobs::DirectoryError;
 use crate::model::{CheckpointError, InputExtractorError};
 use crate::nn::device::DeviceError;
+use crate::onnx::OnnxError;
 use crate::text::{VocabularyError, display_path};
 use crate::training::TrainedRunError;
 use crate::vision::backbones::BackboneError;
@@ -55,6 +56,8 @@ pub enum PackError {
     Backbone(#[from] BackboneError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     #[error(transparent)]
     Device(#[from] DeviceError),
 }

@@ -6,6 +6,7 @@
 
 mod card;
 mod error;
+mod folders;
 mod info;
 mod measure;
 mod members;
@@ -16,6 +17,7 @@ mod tensors;
 mod tests;
 
 pub use error::PackError;
+pub use folders::{HubTerms, hub_file};
 pub use info::{CnnInfo, PackDtype, PackInfo, PackedData, StatedScores};
 pub use measure::{Confirmation, ConfirmedScore, MeasureError, measure};
 pub use members::{CaptionMember, CaptionMembers};

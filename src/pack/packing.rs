@@ -87,6 +87,11 @@ impl<D: Backend> Packing<D> {
         &self.run
     }
 
+    /// The file of the CNN's published weights.
+    pub(super) fn cnn(&self) -> Option<&WeightFile> {
+        self.cnn.as_ref()
+    }
+
     /// The scores of the checkpoint in the saved evaluations of the run, one for each split and search, and the names of the
     /// evaluations of an earlier checkpoint.
     ///
@@ -167,14 +172,14 @@ impl<D: Backend> Packing<D> {
     }
 }
 
-fn features_of(encoder: &EncoderSpec) -> Option<&FeatureSpec> {
+pub(super) fn features_of(encoder: &EncoderSpec) -> Option<&FeatureSpec> {
     match encoder {
         EncoderSpec::Features(features) | EncoderSpec::FineTuned { features, .. } => Some(features),
         EncoderSpec::SmallCnn(_) => None,
     }
 }
 
-fn inputs(error: ExtractorError) -> PackError {
+pub(super) fn inputs(error: ExtractorError) -> PackError {
     PackError::Inputs(error.into())
 }
 

@@ -1,12 +1,13 @@
-//! `cutline pack`: a trained run as one file.
+//! `cutline pack`: a trained run as one file, or as a folder for other programs.
 
 mod verify;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
+use dfdx::prelude::Cpu;
 
 use super::fetch::variable;
 use super::interrupt::{Interrupt, Interrupted};
@@ -19,8 +20,8 @@ use crate::fetch::Catalog;
 use crate::files::ConfinedPath;
 use crate::jobs::CheckpointKind;
 use crate::pack::{
-    CaptionMember, CaptionMembers, MeasureError, PackDtype, PackError, PackedFile, Packing, StatedScores,
-    WeightTerms, measure,
+    CaptionMember, CaptionMembers, HubTerms, MeasureError, PackDtype, PackError, PackedFile, Packing,
+    StatedScores, WeightTerms, hub_file, measure,
 };
 use crate::search::cpu;
 use crate::text::counted;
@@ -38,18 +39,24 @@ const UNKNOWN: &str = "unknown";
 /// The scores are those of the weights as they are packed: with --dtype f32 the run's evaluations of this checkpoint, with
 /// --dtype f16 those of the same splits captioned again. `cutline verify` confirms them.
 ///
+/// --format hf writes a folder for Hugging Face's hub: the same file as `model.safetensors`, `config.json`, `vocabulary.txt`, and
+/// `README.md` with the hub's metadata. --format onnx writes the encoder and one step of the decoder as ONNX graphs, with
+/// `config.json` and `vocabulary.json`.
+///
 /// A run on features made elsewhere is packed without a CNN; caption with `--features-from`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline pack flickr8k-merge-001 --out captioner.cutline
   cutline pack flickr8k-merge-001 --out captioner.cutline --dtype f16
+  cutline pack flickr8k-merge-001 --format onnx --out captioner
+  cutline pack flickr8k-merge-001 --format hf --out captioner --license mit --language en
   cutline pack mine-001 --out mine.cutline --weights-license 'CC BY 4.0' --weights-origin 'trained by us'")]
 pub(super) struct Pack {
     /// The run's name, or the path of its directory
     #[arg(value_name = "RUN")]
     run: String,
-    /// The file to write
-    #[arg(long, value_name = "FILE")]
+    /// The file to write, or the folder
+    #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// The form to write
     #[arg(long, value_enum, default_value_t)]
@@ -69,7 +76,13 @@ pub(super) struct Pack {
     /// Who made and who distributes the CNN's weights [default: as for --weights-license]
     #[arg(long, value_name = "TEXT")]
     weights_origin: Option<String>,
-    /// Replace the file if it exists
+    /// For --format hf: the model's license, an identifier of the hub
+    #[arg(long, value_name = "ID")]
+    license: Option<String>,
+    /// For --format hf: the language of the captions, a code such as `en`
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
+    /// Replace the files if they exist
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -82,19 +95,57 @@ enum PackFormat {
     /// One file for `cutline caption`.
     #[default]
     Cutline,
+    /// A folder for Hugging Face's hub.
+    Hf,
+    /// A folder with ONNX graphs.
+    Onnx,
 }
 
 impl Pack {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         self.check_free()?;
         match self.format {
-            PackFormat::Cutline => self.pack(context),
+            PackFormat::Cutline => self.pack(&self.out, context).map(|_| ()),
+            PackFormat::Hf => {
+                self.create_folder()?;
+                let packing = self.pack(&hub_file(&self.out), context)?;
+                let terms = HubTerms {
+                    license: self.license.clone(),
+                    language: self.language.clone(),
+                };
+                Ok(packing.write_hub_files(&self.out, &terms)?)
+            }
+            PackFormat::Onnx => self.export(context),
         }
+    }
+
+    fn export(&self, context: &Context) -> anyhow::Result<()> {
+        ensure!(
+            self.dtype == PackDtype::F32,
+            "ONNX graphs keep weights as f32; leave out --dtype"
+        );
+        let packing = self.packing(context)?;
+        self.create_folder()?;
+        packing.write_onnx(&self.out)?;
+        context.print_lossy(&format!(
+            "{}: encoder.onnx, decoder.onnx, config.json, vocabulary.json\n",
+            display_path(&self.out)
+        ))?;
+        Ok(())
+    }
+
+    fn create_folder(&self) -> Result<(), PackError> {
+        std::fs::create_dir_all(&self.out).map_err(|source| PackError::Write {
+            path: self.out.clone(),
+            source,
+        })
     }
 
     /// Checks that the output can be written.
     fn check_free(&self) -> anyhow::Result<()> {
-        output::check(&self.out)?;
+        if self.format == PackFormat::Cutline || !self.out.is_dir() {
+            output::check(&self.out)?;
+        }
         match self.out.symlink_metadata().is_ok() && !self.force {
             true => Err(PackError::Exists {
                 path: self.out.clone(),
@@ -104,7 +155,8 @@ impl Pack {
         }
     }
 
-    fn pack(&self, context: &Context) -> anyhow::Result<()> {
+    /// The run and its CNN.
+    fn packing(&self, context: &Context) -> anyhow::Result<Packing<Cpu>> {
         let directory = context.root.find_run(&self.run)?;
         let run = TrainedRun::open(&directory, &directory.checkpoint(self.checkpoint), &cpu())?;
         let weights = self
@@ -113,7 +165,17 @@ impl Pack {
             .or(run.record.data.weights.as_ref())
             .cloned();
         let terms = |path: &Path| self.terms(path, context);
-        let mut packing = Packing::new(run, self.checkpoint, self.dtype, weights.as_deref(), terms)?;
+        Ok(Packing::new(
+            run,
+            self.checkpoint,
+            self.dtype,
+            weights.as_deref(),
+            terms,
+        )?)
+    }
+
+    fn pack(&self, file: &Path, context: &Context) -> anyhow::Result<Packing<Cpu>> {
+        let mut packing = self.packing(context)?;
         if packing.run().model.spec().encoder.is_made_elsewhere() {
             context.notice(
                 "the run reads features made elsewhere: it is packed without a CNN, for cutline caption --features-from",
@@ -130,12 +192,12 @@ impl Pack {
             PackDtype::F32 => packing.state(evaluations),
             PackDtype::F16 => {
                 // The weights must be read back from a file to be those that are packed.
-                packing.write(&self.out)?;
-                let measured = self.measure_all(&packing, &evaluations, context)?;
+                packing.write(file)?;
+                let measured = self.measure_all(file, &packing, &evaluations, context)?;
                 packing.state(measured);
             }
         }
-        packing.write(&self.out)?;
+        packing.write(file)?;
         let scores = packing.info().scores.len();
         if scores == 0 {
             context.notice(&format!(
@@ -143,15 +205,15 @@ impl Pack {
                 display_safe(&packing.info().run)
             ));
         }
-        let bytes = std::fs::metadata(&self.out).map_or(0, |found| found.len());
+        let bytes = std::fs::metadata(file).map_or(0, |found| found.len());
         context.print_lossy(&format!(
             "{}: {:.1} MB, {}, {} stated\n",
-            display_path(&self.out),
+            display_path(file),
             bytes as f64 / 1e6,
             self.dtype,
             counted(scores as u64, "evaluations")
         ))?;
-        Ok(())
+        Ok(packing)
     }
 
     /// The terms of a file of weights: as the user says, or as its publisher does.
@@ -182,7 +244,8 @@ impl Pack {
     /// The scores of the packed weights on the splits of the run's evaluations; none without the dataset.
     fn measure_all(
         &self,
-        packing: &Packing<dfdx::prelude::Cpu>,
+        path: &Path,
+        packing: &Packing<Cpu>,
         evaluations: &[StatedScores],
         context: &Context,
     ) -> anyhow::Result<Vec<StatedScores>> {
@@ -204,7 +267,7 @@ impl Pack {
             .iter()
             .filter(|stated| stated.data_hash == dataset.hash)
             .collect();
-        let file = PackedFile::open(&self.out)?;
+        let file = PackedFile::open(path)?;
         measured(
             file,
             &evaluations,

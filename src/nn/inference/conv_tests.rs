@@ -60,7 +60,7 @@ fn attention_pool(pixels: usize, channels: usize, outputs: usize) -> ConvLayer {
 
 /// Every kind of layer, a residual branch that begins in the input, one within another and one around which a
 /// shortcut has a layer.
-fn layers() -> Vec<ConvLayer> {
+pub(crate) fn every_layer() -> Vec<ConvLayer> {
     let same = ConvGeometry::square(3, 1, Padding::all(1));
     let halve = ConvGeometry::square(3, 2, Padding::all(1));
     let narrow = || ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, 40, 40, Activation::None));
@@ -143,8 +143,8 @@ fn a_large_batch_goes_through_in_pieces() {
 
 #[test]
 fn buffers_that_are_used_again_leave_no_trace() {
-    for depth in 0..=layers().len() {
-        let layers = || layers().into_iter().take(depth).collect::<Vec<_>>();
+    for depth in 0..=every_layer().len() {
+        let layers = || every_layer().into_iter().take(depth).collect::<Vec<_>>();
         check(layers, &[2, 5, 1].map(|images| (images, 12, 10, 3)), 1e-5);
     }
 }

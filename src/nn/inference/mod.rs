@@ -14,6 +14,8 @@ mod tests;
 
 pub use attention_pool::AttentionPool;
 pub use conv_layer::{ComposedConvNet, ConvLayer, ConvWeights, forward, map_weights};
+#[cfg(test)]
+pub(crate) use conv_tests::every_layer;
 
 use crate::nn::{Activation, Backend, DeviceResult, Images, Linear, Lstm, LstmState, Matrix, MatrixResult};
 use dfdx::prelude::Device;

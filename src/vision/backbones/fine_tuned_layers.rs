@@ -238,6 +238,19 @@ impl<D: Backend> FineTunedLayers<D> {
         map.try_reshape_like(&(images, height * width, channels))
     }
 
+    /// The layers with their present weights, on the host.
+    pub fn on_host(&self) -> Vec<ConvLayer> {
+        let mut on_host = |weights: ConvWeights<Parameter<D>>| {
+            Ok::<_, std::convert::Infallible>(ConvWeights {
+                kernel: weights.kernel.value.as_vec(),
+                bias: weights.bias.value.as_vec(),
+                convolution: weights.convolution,
+            })
+        };
+        let Ok(layers) = map_weights(self.layers.clone(), &mut on_host);
+        layers
+    }
+
     /// Changes the output from `x` to `(x - mean) * scale`, channel by channel. Only after
     /// [`LayerRange::with_channel_scale`].
     pub fn rescale(&mut self, mean: &[f32], scale: &[f32]) -> DeviceResult<D, ()> {

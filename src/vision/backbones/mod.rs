@@ -41,6 +41,7 @@ use load::ChosenLayers;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 
 /// The published networks, in the order in which help texts list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -175,7 +176,6 @@ impl BackboneKind {
         let architecture = &fit.architecture;
         let first = load::known_layer(self, architecture, after, 0..)? + 1;
         let last = load::known_layer(self, architecture, up_to, first..)?;
-        let shapes: Vec<MapShape> = architecture.shapes().collect();
         if last < first {
             return Err(BackboneError::NotAfter {
                 backbone: self,
@@ -184,11 +184,29 @@ impl BackboneKind {
                 later: architecture.names(first..),
             });
         }
+        self.stages(&fit, first..last + 1)
+    }
+
+    /// All layers up to and including `layer`, with their weights.
+    ///
+    /// # Errors
+    /// Those of [`layer_range`](Self::layer_range).
+    pub fn first_layers(self, file: &WeightFile, layer: &str) -> Result<LayerRange, BackboneError> {
+        let fit = Fit::of(self, file)?;
+        let last = load::known_layer(self, &fit.architecture, layer, 0..)?;
+        self.stages(&fit, 0..last + 1)
+    }
+
+    fn stages(self, fit: &Fit<'_>, stages: Range<usize>) -> Result<LayerRange, BackboneError> {
+        let architecture = &fit.architecture;
+        let shapes: Vec<MapShape> = std::iter::once(architecture.input())
+            .chain(architecture.shapes())
+            .collect();
         Ok(LayerRange {
-            input: shapes[first - 1],
-            output: shapes[last],
-            layers: load::layers(architecture, first..last + 1, &fit.tensors, fit.naming())
-                .map_err(|error| BackboneError::of_file(error, self, file))?,
+            input: shapes[stages.start],
+            output: shapes[stages.end],
+            layers: load::layers(architecture, stages, &fit.tensors, fit.naming())
+                .map_err(|error| BackboneError::of_file(error, self, fit.tensors.file()))?,
         })
     }
 

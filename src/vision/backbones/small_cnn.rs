@@ -3,8 +3,8 @@
 
 use super::MapShape;
 use crate::nn::{
-    Activation, Backend, ConvGeometry, Convolution, Images, Initialization, Padding, Parameter, Regions,
-    conv2d,
+    Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, Images, Initialization, Padding,
+    Parameter, Regions, conv2d,
 };
 use crate::vision::preprocess::Preprocessing;
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
@@ -142,6 +142,19 @@ impl<D: Backend> SmallCnn<D> {
         })?;
         let (images, height, width, channels) = *map.shape();
         map.try_reshape_like(&(images, height * width, channels))
+    }
+
+    /// The layers with their present weights, on the host.
+    pub fn on_host(&self) -> Vec<ConvLayer> {
+        let (layers, _) = self.parameters.as_chunks::<2>();
+        let on_host = |[kernel, bias]: &[Parameter<D>; 2]| {
+            ConvLayer::Convolution(ConvWeights {
+                kernel: kernel.value.as_vec(),
+                bias: bias.value.as_vec(),
+                convolution: LAYER,
+            })
+        };
+        layers.iter().map(on_host).collect()
     }
 
     /// The trainable parameters.

@@ -246,6 +246,16 @@ pub fn layers_after(
     Ok(range)
 }
 
+/// The layers from the image to the one whose output is stored, before pooling.
+///
+/// # Errors
+/// If the store was made with another file.
+pub fn layers_of(spec: &FeatureSpec, file: &WeightFile) -> Result<LayerRange, ExtractorError> {
+    let kind: BackboneKind = spec.backbone.parse()?;
+    check_weights(spec, file)?;
+    Ok(kind.first_layers(file, &spec.layer)?)
+}
+
 fn check_weights(spec: &FeatureSpec, file: &WeightFile) -> Result<(), ExtractorError> {
     let found = file.hash();
     if found != spec.weights {
