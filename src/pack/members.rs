@@ -10,6 +10,7 @@ use crate::training::{RunEnsemble, TrainedRun, check_same_vocabulary};
 use std::path::{Path, PathBuf};
 
 /// A model that captions images, with all that it needs.
+#[expect(clippy::large_enum_variant, reason = "a captioner has few members")]
 pub enum CaptionMember<D: Backend> {
     /// A checkpoint of a run.
     Run(Box<TrainedRun<D>>),
