@@ -21,6 +21,8 @@ const PEER: &str = "CUTLINE_GPU_PEER";
 const HIDDEN: usize = 512;
 const WORDS: usize = 7337;
 const CHANNELS: usize = 512;
+/// Regions of an image, for decoders that attend: the last map of VGG16.
+const REGIONS: usize = 49;
 
 /// Sizes of the workloads.
 struct Size {
@@ -51,12 +53,13 @@ const SIZE: Size = Size {
 };
 
 /// Workloads: name, unit, and goal as a multiple of PyTorch's speed.
-const WORKS: [(&str, &str, f64); 5] = [
+const WORKS: [(&str, &str, f64); 6] = [
     ("vgg16", "images", 1.0),
     ("vgg16_from_jpeg", "images", 1.0),
     ("mobilenet_v2", "images", 0.8),
     ("merge", "tokens", 1.0),
     ("inject", "tokens", 1.0),
+    ("soft-attention", "tokens", 1.0),
 ];
 
 /// The figures of a workload.
@@ -117,15 +120,17 @@ fn figures(command: &mut Command) -> Option<Figures> {
     }
 }
 
-/// Runs one workload and prints its figures.
-pub(crate) fn one<D: Backend>(work: &str, device: &D) -> Result<(), Failure> {
+/// Runs one workload and prints its figures. `rounds` replaces the number of rounds that are measured.
+pub(crate) fn one<D: Backend>(work: &str, rounds: Option<usize>, device: &D) -> Result<(), Failure> {
     let before = memory_used();
+    let rounds = |usual: usize| rounds.unwrap_or(usual).clamp(1, SIZE.most_rounds);
     let per_second = match work {
-        "vgg16" => pixels(device, BackboneKind::Vgg16, 20),
-        "mobilenet_v2" => pixels(device, BackboneKind::MobileNetV2, 40),
-        "vgg16_from_jpeg" => from_jpeg(device, BackboneKind::Vgg16, 30),
-        "merge" => training(device, DecoderKind::Merge, 40),
-        "inject" => training(device, DecoderKind::Inject, 40),
+        "vgg16" => pixels(device, BackboneKind::Vgg16, rounds(20)),
+        "mobilenet_v2" => pixels(device, BackboneKind::MobileNetV2, rounds(40)),
+        "vgg16_from_jpeg" => from_jpeg(device, BackboneKind::Vgg16, rounds(30)),
+        "merge" => training(device, DecoderKind::Merge, rounds(40)),
+        "inject" => training(device, DecoderKind::Inject, rounds(40)),
+        "soft-attention" => training(device, DecoderKind::SoftAttention, rounds(40)),
         other => Err(format!("unknown workload {other}").into()),
     }?;
     println!("{per_second} {}", memory_used() - before);
@@ -156,7 +161,7 @@ fn rate<D: Backend>(
     wait_for(device)?;
     let since = Instant::now();
     let mut count = 0;
-    for _ in 0..rounds.min(SIZE.most_rounds) {
+    for _ in 0..rounds {
         count += work()?;
     }
     wait_for(device)?;
@@ -186,15 +191,22 @@ fn features<D: Backend>(device: &D, backbone: &Backbone<D>, pixels: Vec<f32>) ->
     Ok(images)
 }
 
+/// A copy of `values` for each round. They are made before any is measured, as PyTorch's script has its batch at hand.
+fn copies(values: Vec<f32>, rounds: usize) -> impl FnMut() -> Vec<f32> {
+    let mut copies = vec![values; SIZE.warm_up + rounds];
+    move || copies.pop().unwrap_or_default()
+}
+
 /// Features of decoded images.
 fn pixels<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f64, Failure> {
     let backbone = published(device, kind)?;
     let images = numbers("images", SIZE.images * backbone.preprocessing().pixels_len());
-    rate(device, rounds, || features(device, &backbone, images.clone()))
+    let mut images = copies(images, rounds);
+    rate(device, rounds, || features(device, &backbone, images()))
 }
 
 /// Features of files: all threads decode the next batches while the device computes.
-fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, batches: usize) -> Result<f64, Failure> {
+fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f64, Failure> {
     let backbone = published(device, kind)?;
     let folder = images().ok_or("CUTLINE_FLICKR8K is not a directory with images")?;
     let files: Vec<PathBuf> = std::fs::read_dir(folder)?
@@ -204,18 +216,14 @@ fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, batches: usize) -> Resu
     let (sender, receiver) = sync_channel(2);
     std::thread::scope(|threads| {
         threads.spawn(move || {
-            for batch in files
-                .chunks(SIZE.images)
-                .cycle()
-                .take(batches.min(SIZE.most_rounds) + SIZE.warm_up)
-            {
+            for batch in files.chunks(SIZE.images).cycle().take(SIZE.warm_up + rounds) {
                 let pixels = decoded(batch, &preprocessing);
                 if sender.send(pixels).is_err() {
                     return;
                 }
             }
         });
-        rate(device, batches, || features(device, &backbone, receiver.recv()??))
+        rate(device, rounds, || features(device, &backbone, receiver.recv()??))
     })
 }
 
@@ -251,10 +259,12 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
     let mut decoder = build(device, &settings, shape, &mut random_stream(1, "weights", 0)).or_fail()?;
     let mut adam = Adam::new(AdamSettings::default(), decoder.parameters()).or_fail()?;
     let batch = captions();
-    let images = numbers("images", SIZE.captions * CHANNELS);
+    let regions = if kind.attends() { REGIONS } else { 1 };
+    let images = numbers("images", SIZE.captions * regions * CHANNELS);
+    let mut images = copies(images, rounds);
     rate(device, rounds, || {
         let regions = device
-            .try_tensor_from_vec(images.clone(), (SIZE.captions, 1, CHANNELS))
+            .try_tensor_from_vec(images(), (SIZE.captions, regions, CHANNELS))
             .or_fail()?;
         let mut stream = random_stream(1, "dropout", 0);
         let regularization = Regularization {

@@ -18,6 +18,7 @@ pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
         Check::new("depthwise convolution", 1e-4, depthwise_convolution),
         Check::new("pooling", 1e-5, pooling),
         Check::new("linear layer", 1e-4, linear),
+        Check::new("sums of very many rows", 1e-6, many_rows),
         Check::new("rows", 1e-5, rows),
         Check::new("LSTM", 1e-4, lstm),
         Check::new("LSTM step by step", 1e-4, steps),
@@ -86,6 +87,20 @@ fn linear<D: Backend>(device: &D) -> Result<Found, Failure> {
         found.extend(probe.and_all(named(&layer))?.found());
     }
     Ok(found)
+}
+
+/// More bands of rows than a grid has blocks down. The gradient of the bias counts the rows, exactly.
+fn many_rows<D: Backend>(device: &D) -> Result<Found, Failure> {
+    const ROWS: usize = 65_536 * 128 + 1;
+    let x: Matrix<D> = device.try_tensor_from_vec(vec![0.5; ROWS], (ROWS, 1)).or_fail()?;
+    let layer = linear_layer(device, (1, 1))?;
+    let y = layer.activated(x.leaky_trace(), Activation::None).or_fail()?;
+    let loss = y.try_sum::<(), _>().or_fail()?;
+    let mut gradients = loss.try_backward().or_fail()?;
+    let bias = &layer.bias.value;
+    gradients.get_or_alloc_mut(bias).or_fail()?;
+    let counted = gradients.get(bias).as_vec();
+    Ok(vec![("gradient of the bias".into(), counted)])
 }
 
 fn linear_layer<D: Backend>(device: &D, shape: (usize, usize)) -> Result<Linear<D>, Failure> {

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! gpu_check            every check; PASS and FAIL lines; exit code 1 after any FAIL
+//! gpu_check operations, or features      only these checks
 //! gpu_check bench      speed and memory, beside PyTorch if `python3` has it
+//! gpu_check bench WORK ROUNDS      one workload for so many rounds, for counts of launches
 //! ```
 //!
 //! A check is a function over any device. A build without the feature `cuda` compares the CPU with itself, which only
@@ -26,17 +28,24 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        [] => device().map(|device| run_checks(&device)),
+        [] => device().map(|device| run_checks(all(), all(), &device)),
+        ["operations"] => device().map(|device| run_checks(operations(), operations(), &device)),
+        ["features"] => device().map(|device| run_checks(features::checks(), features::checks(), &device)),
         ["bench"] => bench::all().map(|()| ExitCode::SUCCESS),
-        ["bench", work] => device()
-            .and_then(|device| bench::one(work, &device))
-            .map(|()| ExitCode::SUCCESS),
-        _ => Err("usage: gpu_check [bench]".into()),
+        ["bench", work] => bench_one(work, None),
+        ["bench", work, rounds] => bench_one(work, Some(rounds)),
+        _ => Err("usage: gpu_check [operations | features | bench [WORK [ROUNDS]]]".into()),
     };
     done.unwrap_or_else(|failure| {
         println!("FAIL {failure}");
         ExitCode::FAILURE
     })
+}
+
+fn bench_one(work: &str, rounds: Option<&str>) -> Result<ExitCode, Failure> {
+    let rounds = rounds.map(str::parse).transpose()?;
+    bench::one(work, rounds, &device()?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The device to check, opened like by `cutline`.
@@ -56,22 +65,24 @@ fn device() -> Result<Cpu, Failure> {
 }
 
 /// All checks, fastest first.
-fn checks<D: Backend>() -> Vec<Check<D>> {
-    [
-        dfdx_operations::checks(),
-        cutline_operations::checks(),
-        features::checks(),
-        scenes::checks(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+fn all<D: Backend>() -> Vec<Check<D>> {
+    let mut checks = operations();
+    checks.extend(features::checks());
+    checks.extend(scenes::checks());
+    checks
 }
 
-fn run_checks<D: Backend>(device: &D) -> ExitCode {
+fn operations<D: Backend>() -> Vec<Check<D>> {
+    let mut checks = dfdx_operations::checks();
+    checks.extend(cutline_operations::checks());
+    checks
+}
+
+/// Runs the same checks on the CPU and on the device.
+fn run_checks<D: Backend>(on_cpu: Vec<Check<Cpu>>, on_device: Vec<Check<D>>, device: &D) -> ExitCode {
     let cpu = Cpu::seed_from_u64(0);
     let mut report = Report::default();
-    for (expected, found) in checks::<Cpu>().into_iter().zip(checks::<D>()) {
+    for (expected, found) in on_cpu.into_iter().zip(on_device) {
         report.compare(
             expected.name,
             expected.tolerance,

