@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory};
 use super::Cli;
 
 /// The options of every command, which the page lists once.
-const GLOBAL: [&str; 6] = ["root", "color", "ascii", "quiet", "device", "tf32"];
+const GLOBAL: [&str; 7] = ["root", "color", "ascii", "quiet", "device", "tf32", "bf16"];
 
 /// The page: the help of the program, then that of every command without the global options.
 fn page() -> String {

@@ -136,9 +136,12 @@ struct Global {
     )]
     device: DeviceChoice,
     /// Allow TF32 matrix products on GPUs of compute capability 8.0 and later: faster, with three exact digits instead of
-    /// seven; same as NVIDIA_TF32_OVERRIDE=1
+    /// seven
     #[arg(long, global = true)]
     tf32: bool,
+    /// Allow BF16 matrix products, with two exact digits, on such GPUs; sums have 32 bits as in TF32
+    #[arg(long, global = true, conflicts_with = "tf32")]
+    bf16: bool,
 }
 
 const ROOT: &str = "CUTLINE_ROOT";
@@ -147,7 +150,16 @@ const DEVICE: &str = "CUTLINE_DEVICE";
 const ORDER: &str = "CUDA_DEVICE_ORDER";
 
 impl Global {
-    /// Sets the environment variables that CUDA and cuBLAS read, and those that child processes inherit: background jobs,
+    /// The precision of products, if an option names one.
+    fn precision(&self) -> Option<MatmulPrecision> {
+        match (self.tf32, self.bf16) {
+            (true, _) => Some(MatmulPrecision::Tf32),
+            (_, true) => Some(MatmulPrecision::Bf16),
+            _ => None,
+        }
+    }
+
+    /// Sets the environment variables that CUDA reads, and those that child processes inherit: background jobs,
     /// and the jobs of the workbench.
     ///
     /// # Safety
@@ -160,8 +172,8 @@ impl Global {
                 // The numbering of `nvidia-smi` and `cutline doctor`.
                 std::env::set_var(ORDER, "PCI_BUS_ID");
             }
-            if self.tf32 {
-                std::env::set_var(MatmulPrecision::VARIABLE, MatmulPrecision::TF32);
+            if let Some(precision) = self.precision() {
+                std::env::set_var(MatmulPrecision::VARIABLE, precision.name());
             }
         }
     }

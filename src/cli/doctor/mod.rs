@@ -14,7 +14,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use super::terminal::{Paint, Role, display_safe};
 use super::{Context, json as json_text, workbench};
 use crate::nn::device::{
-    ChosenDevice, DeviceChoice, DeviceError, DeviceErrorKind, HAS_CUDA, MatmulPrecision,
+    CPU, ChosenDevice, DeviceChoice, DeviceError, DeviceErrorKind, HAS_CUDA, MatmulPrecision, guarded,
 };
 use crate::tui::theme::Pixels;
 
@@ -94,8 +94,10 @@ impl Doctor {
         let gpus = gpu::query();
         let mut findings = vec![program(), gpu::driver(&gpus)];
         findings.extend(gpu::each(&gpus));
-        findings.push(device(context.device, ChosenDevice::open(context.device)));
-        findings.extend(HAS_CUDA.then(|| tf32(MatmulPrecision::from_environment())));
+        let opened = ChosenDevice::open(context.device);
+        findings.extend(kernels(&opened));
+        findings.push(device(context.device, opened));
+        findings.extend(HAS_CUDA.then(|| products(MatmulPrecision::from_environment())));
         findings.extend([threads(), memory(), images(context), colors(context)]);
         findings.extend(caches::each());
         context.print(&match self.json {
@@ -186,12 +188,36 @@ fn verdict_on(error: &DeviceError) -> Verdict {
     }
 }
 
-fn tf32(products: MatmulPrecision) -> Finding {
-    let found = match products {
-        MatmulPrecision::Tf32 => "on: matrix products are exact to three digits",
-        MatmulPrecision::Full => "off: matrix products in full precision; --tf32 turns it on",
+/// Whether a GPU runs our kernels: a copy, a product, and reading both back.
+fn kernels(opened: &Result<ChosenDevice, DeviceError>) -> Option<Finding> {
+    let device = opened.as_ref().ok()?;
+    if !HAS_CUDA || device.name() == CPU {
+        return None;
+    }
+    let checked = guarded(|| device.check_kernels());
+    let checked = checked.unwrap_or_else(|error| Err(error.to_string()));
+    let facts = json!({ "work": checked.is_ok() });
+    Some(match checked {
+        Ok(()) => Finding::ok("kernels", "a copy and a product give the right numbers", facts),
+        Err(reason) => Finding::ok(
+            "kernels",
+            format!("dfdx's are used, which are slower: {reason}"),
+            facts,
+        )
+        .but(
+            Verdict::Problem,
+            "unset CUTLINE_KERNELS, or build for this GPU; see docs/cuda.md",
+        ),
+    })
+}
+
+fn products(precision: MatmulPrecision) -> Finding {
+    let found = match precision {
+        MatmulPrecision::Full => "full precision; --tf32 and --bf16 are faster",
+        MatmulPrecision::Tf32 => "TF32: exact to three digits",
+        MatmulPrecision::Bf16 => "BF16: exact to two digits",
     };
-    Finding::ok("tf32", found, json!({ "on": products == MatmulPrecision::Tf32 }))
+    Finding::ok("products", found, json!({ "precision": precision.name() }))
 }
 
 fn threads() -> Finding {

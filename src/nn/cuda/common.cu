@@ -1,4 +1,4 @@
-// Common definitions. All kernels are compiled together when a GPU is first used.
+// Common definitions. All kernels are compiled together, by `build.rs`.
 //
 // The tests compile them for the CPU: they use no atomics and no warps, only threads of a block that synchronize. So every
 // sum has the same order each time, and the same bits.
@@ -16,7 +16,7 @@ typedef long long Count;
 /// A sliding window: sizes in pixels, output pixels numbered image after image, row after row.
 #define WINDOW int height, int width, int rows, int columns, int kernel_height, int kernel_width, int stride, int top, int left
 
-/// The run-time compiler lacks the header of `INFINITY`.
+/// Not every compiler includes the header of `INFINITY`.
 #ifndef INFINITY
 #define INFINITY __int_as_float(0x7f800000)
 #endif

@@ -1,6 +1,6 @@
 //! The kernels around matrix products that several operations share.
 
-use super::{DeviceBuffer, DeviceSlice, Grid, Stream, launch};
+use super::{DeviceBuffer, DeviceSlice, GradientTarget, Grid, Stream, launch};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::ops::activation::Activation;
 
@@ -20,6 +20,40 @@ pub(crate) trait Elementwise: Stream {
     /// `to += from`
     fn add(&self, from: DeviceSlice, to: DeviceSlice) -> Result<(), Self::Error> {
         launch!(self => add_values[to.len()](from.first(to.len()), to, to.len()))
+    }
+
+    /// `to = from`, or `to += from`.
+    fn write(&self, from: DeviceSlice, (to, mode): GradientTarget) -> Result<(), Self::Error> {
+        match mode {
+            WriteMode::Overwrite => self.copy(from, to),
+            WriteMode::Accumulate => self.add(from, to),
+        }
+    }
+
+    /// `to = scale from`, or `to += scale from`; see [`scale`](Self::scale).
+    fn write_scaled(
+        &self,
+        from: DeviceSlice,
+        scale: DeviceSlice,
+        (to, mode): GradientTarget,
+    ) -> Result<(), Self::Error> {
+        match mode {
+            WriteMode::Overwrite => self.scale(from, scale, to),
+            WriteMode::Accumulate => self.add_scaled(from, scale, to),
+        }
+    }
+
+    /// `to = from factors`, or `to += from factors`, value by value.
+    fn write_multiplied(
+        &self,
+        from: DeviceSlice,
+        factors: DeviceSlice,
+        (to, mode): GradientTarget,
+    ) -> Result<(), Self::Error> {
+        match mode {
+            WriteMode::Overwrite => self.multiply(from, factors, to),
+            WriteMode::Accumulate => self.add_multiplied(from, factors, to),
+        }
     }
 
     /// `to += scale from`, where `scale` is a single number on the device.
@@ -91,7 +125,7 @@ pub(crate) trait Elementwise: Stream {
         let columns = sums.len();
         let height = rows.len() / columns.max(1);
         let bands = height.div_ceil(BAND).max(1);
-        let grid = Grid::blocks(columns.div_ceil(SIDE_BY_SIDE).max(1), bands);
+        let grid = Grid::blocks(bands, columns.div_ceil(SIDE_BY_SIDE).max(1));
         let rows = rows.first(height * columns);
         if bands == 1 {
             return launch!(self => column_sums[grid](rows, sums, height, columns, BAND, mode));

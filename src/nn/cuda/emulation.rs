@@ -2,7 +2,7 @@
 
 use super::memory::product_shape;
 use super::signature::{ArgumentKind, kernels};
-use super::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer};
+use super::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, SOURCE, Stream, TensorBuffer};
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
 use dfdx::prelude::{Cpu, CpuError, HasShape, Shape, Tensor};
 use libloading::Library;
@@ -32,7 +32,7 @@ impl EmulatedKernels {
         let starters = kernels.keys().map(|kernel| format!("EMULATED({kernel})\n"));
         let text: String = [HEADER]
             .into_iter()
-            .chain(SOURCES)
+            .chain([SOURCE])
             .map(str::to_owned)
             .chain(starters)
             .collect();

@@ -12,6 +12,9 @@ const THREADS: usize = 256;
 /// More blocks than this take several values per thread.
 const MOST_BLOCKS: usize = 1 << 20;
 
+/// The most blocks that a GPU takes across and down.
+const MAX_BLOCKS: [usize; 2] = [(1 << 31) - 1, (1 << 16) - 1];
+
 /// Runs a kernel on a stream, as CUDA's `kernel<<<grid>>>(arguments)`: `launch!(stream => kernel[grid](arguments))`.
 macro_rules! launch {
     ($stream:expr => $kernel:ident[$grid:expr]($($argument:expr),+)) => {
@@ -28,8 +31,15 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// Blocks whose threads work together.
+    /// Blocks whose threads work together. What grows with a batch goes across: 65,535 blocks fit down.
+    ///
+    /// # Panics
+    /// If a GPU takes fewer: the driver would reject the launch.
     pub(crate) fn blocks(across: usize, down: usize) -> Self {
+        assert!(
+            across <= MAX_BLOCKS[0] && down <= MAX_BLOCKS[1],
+            "a grid of {across} x {down} blocks"
+        );
         Self {
             blocks: [across as u32, down as u32],
             threads: THREADS as u32,
@@ -154,5 +164,18 @@ impl Launch {
             self.arguments
         );
         bits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Grid;
+
+    #[test]
+    fn grid_beyond_what_a_gpu_takes_is_rejected() {
+        Grid::blocks((1 << 31) - 1, 65_535);
+        for (across, down) in [(1 << 31, 1), (1, 65_536)] {
+            assert!(std::panic::catch_unwind(|| Grid::blocks(across, down)).is_err());
+        }
     }
 }

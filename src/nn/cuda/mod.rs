@@ -6,6 +6,8 @@
 
 #[cfg(feature = "cuda")]
 mod backend;
+#[cfg(feature = "cuda")]
+mod driver;
 mod elementwise;
 #[cfg(test)]
 mod emulation;
@@ -18,23 +20,15 @@ mod stream;
 pub(crate) use elementwise::Elementwise;
 pub(crate) use launch::{Grid, Launch, launch};
 pub(crate) use memory::{DeviceSlice, Operand};
+#[cfg(feature = "cuda")]
+pub(in crate::nn) use stream::check_kernels;
 
 use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
 use dfdx::prelude::{Device, Gradients, HasErr, Shape, Storage, Tensor};
 
-/// All sources, compiled together; what they share comes first.
-const SOURCES: [&str; 9] = [
-    include_str!("common.cu"),
-    include_str!("../ops/rows/kernels.cu"),
-    include_str!("../ops/conv2d/kernels.cu"),
-    include_str!("../ops/depthwise/kernels.cu"),
-    include_str!("../ops/pool/kernels.cu"),
-    include_str!("../ops/lstm/kernels.cu"),
-    include_str!("../ops/cross_entropy/kernels.cu"),
-    include_str!("../ops/attention/kernels.cu"),
-    include_str!("../optim/kernels.cu"),
-];
+/// The sources of all kernels, joined by `build.rs`.
+const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
 
 /// Memory that a tensor of device `D` would keep its values in.
 pub(crate) type TensorBuffer<D> = <D as Storage<f32>>::Vec;
@@ -55,7 +49,7 @@ pub(crate) trait KernelDevice: Device<f32> {
     /// The memory of a buffer.
     fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice;
 
-    /// A tensor for a kernel to write to, and its memory.
+    /// A tensor and its memory, all of which a kernel or a product then writes to: it may have any values before.
     fn alloc_tensor<S: Shape>(&self, shape: S) -> DeviceResult<Self, (Tensor<S, f32, Self>, DeviceSlice)> {
         let tensor = self.try_zeros_like(&shape)?;
         let slice = Self::slice(&tensor);
@@ -69,7 +63,19 @@ pub(crate) trait KernelDevice: Device<f32> {
     ) -> Result<DeviceSlice, Self::Err> {
         Ok(Self::buffer_slice(gradients.get_or_alloc_mut(tensor)?))
     }
+
+    /// The memory of a contiguous tensor's gradient for an operation that writes to all of it, and whether it adds to what is
+    /// there: new memory need not be filled with zeros first.
+    fn gradient_target<S: Shape>(
+        gradients: &mut Gradients<f32, Self>,
+        tensor: &Tensor<S, f32, Self>,
+    ) -> Result<GradientTarget, Self::Err> {
+        Ok((Self::gradient(gradients, tensor)?, WriteMode::Accumulate))
+    }
 }
+
+/// The memory of a gradient, and how to write to it.
+pub(crate) type GradientTarget = (DeviceSlice, WriteMode);
 
 /// Runs kernels and matrix products in the order of the calls. The host waits for none of them.
 pub(crate) trait Stream: Clone + 'static {

@@ -1,6 +1,6 @@
 //! The parameters of the kernels, read from their sources.
 
-use super::SOURCES;
+use super::SOURCE;
 use std::collections::BTreeMap;
 
 /// The beginning of a kernel's definition.
@@ -22,9 +22,9 @@ pub(super) enum ArgumentKind {
 /// Every kernel of the sources, and its parameters.
 pub(super) fn kernels() -> BTreeMap<&'static str, Vec<ArgumentKind>> {
     let window = window();
-    SOURCES
-        .iter()
-        .flat_map(|source| source.split(BEGINS).skip(1))
+    SOURCE
+        .split(BEGINS)
+        .skip(1)
         .filter_map(|definition| {
             let (name, rest) = definition.split_once('(')?;
             let (parameters, _) = rest.split_once(')')?;
@@ -35,7 +35,7 @@ pub(super) fn kernels() -> BTreeMap<&'static str, Vec<ArgumentKind>> {
 
 /// The parameters of the macro `WINDOW`.
 fn window() -> Vec<ArgumentKind> {
-    let definition = SOURCES[0]
+    let definition = SOURCE
         .lines()
         .find_map(|line| line.strip_prefix("#define WINDOW "));
     parameters_of(definition.unwrap_or_default(), &[])

@@ -1,16 +1,21 @@
 //! dfdx's `Cuda` as a device that runs our kernels.
 
+use super::driver::without_fills;
 use super::memory::product_shape;
 use super::signature::{ArgumentKind, kernels};
 use super::{
-    DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer,
+    DeviceBuffer, DeviceSlice, Elementwise, GradientTarget, KernelDevice, Launch, Operand, Stream,
+    TensorBuffer,
 };
+use crate::nn::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
-use cudarc::cublas::sys::cublasOperation_t;
+use crate::nn::device::MatmulPrecision;
+use cudarc::cublas::sys::{
+    cublasComputeType_t, cublasGemmAlgo_t, cublasMath_t, cublasOperation_t, cudaDataType,
+};
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceSlice as _, result, sys};
-use cudarc::nvrtc::compile_ptx;
-use dfdx::prelude::{Cuda, CudaError, Shape, Storage, Tensor, TensorFromVec, ZerosTensor};
+use dfdx::prelude::{Cuda, CudaError, Gradients, Shape, Storage, Tensor, TensorFromVec, ZerosTensor};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
@@ -21,6 +26,9 @@ use std::sync::Arc;
 /// `off` composes all operations of dfdx's, to find out whether a kernel causes a problem.
 const SWITCH: &str = "CUTLINE_KERNELS";
 
+/// Our kernels, compiled by `build.rs`.
+const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
+
 /// A GPU with our kernels loaded. Clones share it.
 #[derive(Clone)]
 pub(crate) struct CudaStream(Rc<LoadedKernels>);
@@ -29,6 +37,7 @@ struct LoadedKernels {
     device: Arc<CudaDevice>,
     /// dfdx's own handle is private. Both work on the device's one stream, and so in turn.
     blas: CudaBlas,
+    precision: MatmulPrecision,
     kernels: BTreeMap<&'static str, LoadedKernel>,
 }
 
@@ -37,32 +46,62 @@ struct LoadedKernel {
     parameters: Vec<ArgumentKind>,
 }
 
-/// Why a GPU runs none of our kernels; only logged.
+/// Why a GPU runs none of our kernels.
 type LoadError = Box<dyn std::error::Error>;
 
 thread_local! {
     /// The streams of this thread's devices, `None` for devices without kernels.
-    static STREAMS: RefCell<Vec<(Arc<CudaDevice>, Option<CudaStream>)>> = const { RefCell::new(Vec::new()) };
+    static STREAMS: RefCell<Vec<(Cuda, Option<CudaStream>)>> = const { RefCell::new(Vec::new()) };
 }
+
+/// What two clones of a device have in common. dfdx shows a device's own parts only behind an allocation, and an
+/// operation that asks for its stream would wait for that.
+fn identity(device: &Cuda) -> [usize; size_of::<Cuda>() / size_of::<usize>()] {
+    // SAFETY: dfdx 0.13's `Cuda` consists of seven `Arc`s, which clones share; the size below is theirs. An address is
+    // only compared, with that of a device which is still there.
+    unsafe { std::mem::transmute_copy(device) }
+}
+
+const _: () = assert!(size_of::<Cuda>() == 7 * size_of::<Arc<()>>());
 
 impl KernelDevice for Cuda {
     type Stream = CudaStream;
 
     fn stream(&self) -> Option<CudaStream> {
-        let device = Storage::<f32>::try_alloc_len(self, 1).ok()?.device();
+        let this = identity(self);
         let known = STREAMS.with_borrow(|streams| {
-            let found = streams.iter().find(|(known, _)| Arc::ptr_eq(known, &device));
+            let found = streams.iter().find(|(known, _)| identity(known) == this);
             found.map(|(_, stream)| stream.clone())
         });
         known.unwrap_or_else(|| {
-            let stream = load(self, &device)
+            let stream = load(self)
                 .inspect_err(|error| {
                     tracing::warn!("kernels of dfdx's own are used, which is slower: {error}");
                 })
                 .ok();
-            STREAMS.with_borrow_mut(|streams| streams.push((device, stream.clone())));
+            STREAMS.with_borrow_mut(|streams| streams.push((self.clone(), stream.clone())));
             stream
         })
+    }
+
+    fn alloc_tensor<S: Shape>(&self, shape: S) -> DeviceResult<Self, (Tensor<S, f32, Self>, DeviceSlice)> {
+        let (tensor, _) = without_fills(|| self.try_zeros_like(&shape));
+        let tensor = tensor?;
+        let slice = Self::slice(&tensor);
+        Ok((tensor, slice))
+    }
+
+    fn gradient_target<S: Shape>(
+        gradients: &mut Gradients<f32, Self>,
+        tensor: &Tensor<S, f32, Self>,
+    ) -> Result<GradientTarget, CudaError> {
+        let (slice, is_new) = without_fills(|| Self::gradient(gradients, tensor));
+        let mode = if is_new {
+            WriteMode::Overwrite
+        } else {
+            WriteMode::Accumulate
+        };
+        Ok((slice?, mode))
     }
 
     fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice {
@@ -110,24 +149,51 @@ impl Write for DebugPrefix {
     }
 }
 
-fn load(dfdx: &Cuda, device: &Arc<CudaDevice>) -> Result<CudaStream, LoadError> {
+fn load(dfdx: &Cuda) -> Result<CudaStream, LoadError> {
     if std::env::var_os(SWITCH).is_some_and(|switch| switch == "off") {
         return Err(format!("{SWITCH} is off").into());
     }
-    let stream = CudaStream(Rc::new(LoadedKernels {
-        device: device.clone(),
-        blas: CudaBlas::new(device.clone())?,
-        kernels: compile()?,
-    }));
-    if reaches_tensors(&stream, dfdx).map_err(|error| error.to_string())? {
-        return Ok(stream);
+    let allocated = Storage::<f32>::try_alloc_len(dfdx, 1).map_err(|error| error.to_string())?;
+    let device = allocated.device();
+    let precision = MatmulPrecision::from_environment();
+    let blas = CudaBlas::new(device.clone())?;
+    if precision == MatmulPrecision::Tf32 {
+        // SAFETY: the handle was made just now.
+        let set = unsafe {
+            cublas::sys::cublasSetMathMode(*blas.handle(), cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH)
+        };
+        set.result()?;
     }
-    Err("this dfdx does not show where a tensor's memory is, or kernels do not reach it".into())
+    let stream = CudaStream(Rc::new(LoadedKernels {
+        device,
+        blas,
+        precision,
+        kernels: load_kernels()?,
+    }));
+    match works(&stream, dfdx).map_err(|error| error.to_string())? {
+        true => Ok(stream),
+        false => Err(
+            "a kernel or a product gives wrong numbers, or dfdx does not show where a tensor's memory is"
+                .into(),
+        ),
+    }
 }
 
-/// Compiles all kernels for the device that is current on this thread.
-fn compile() -> Result<BTreeMap<&'static str, LoadedKernel>, LoadError> {
-    let code = CString::new(compile_ptx(SOURCES.concat())?.to_src())?;
+/// Whether this thread's stream of the device runs our kernels; why not, if it does not.
+pub(in crate::nn) fn check_kernels(device: &Cuda) -> Result<(), String> {
+    match device.stream() {
+        Some(stream) => match works(&stream, device) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("a kernel or a product gives wrong numbers".into()),
+            Err(error) => Err(error.to_string()),
+        },
+        None => load(device).map(drop).map_err(|error| error.to_string()),
+    }
+}
+
+/// Loads all kernels for the device that is current on this thread.
+fn load_kernels() -> Result<BTreeMap<&'static str, LoadedKernel>, LoadError> {
+    let code = CString::new(PTX)?;
     // SAFETY: the code is a C string that ends where it should. The module stays loaded for as long as the program runs.
     let module = unsafe { result::module::load_data(code.as_ptr().cast()) }?;
     kernels()
@@ -140,15 +206,19 @@ fn compile() -> Result<BTreeMap<&'static str, LoadedKernel>, LoadError> {
         .collect()
 }
 
-/// Whether a kernel finds a tensor where its `Debug` says, and dfdx what the kernel has written.
-fn reaches_tensors(stream: &CudaStream, dfdx: &Cuda) -> Result<bool, CudaError> {
+/// Whether kernels and products find tensors where their `Debug` says, and dfdx what these have written.
+fn works(stream: &CudaStream, dfdx: &Cuda) -> Result<bool, CudaError> {
     let values: Tensor<(usize,), f32, Cuda> = dfdx.try_tensor_from_vec(vec![3.0, 5.0], (2,))?;
-    let copies: Tensor<(usize,), f32, Cuda> = dfdx.try_zeros_like(&(2,))?;
-    if address_of(&values).is_none() || address_of(&copies).is_none() {
+    let results: Tensor<(usize,), f32, Cuda> = dfdx.try_zeros_like(&(3,))?;
+    if address_of(&values).is_none() || address_of(&results).is_none() {
         return Ok(false);
     }
-    stream.copy(Cuda::slice(&values), Cuda::slice(&copies))?;
-    Ok(copies.as_vec() == [3.0, 5.0])
+    let (values, out) = (Cuda::slice(&values), Cuda::slice(&results));
+    stream.copy(values, out.first(2))?;
+    let column = Operand::new(values, 2, 1);
+    stream.matmul(out.part(2..3), column.transposed(), column, WriteMode::Overwrite)?;
+    // Small whole numbers are exact at every precision.
+    Ok(results.as_vec() == [3.0, 5.0, 34.0])
 }
 
 impl fmt::Debug for CudaStream {
@@ -198,8 +268,9 @@ impl Stream for CudaStream {
         if rows == 0 || columns == 0 {
             return Ok(());
         }
-        let beta: f32 = match mode {
-            WriteMode::Overwrite => 0.0,
+        let alpha = 1.0_f32;
+        let beta = match mode {
+            WriteMode::Overwrite => 0.0_f32,
             WriteMode::Accumulate => 1.0,
         };
         let sides = [rows, inner, columns, a.stored.1, b.stored.1];
@@ -209,23 +280,29 @@ impl Stream for CudaStream {
             "sides that cuBLAS can count"
         );
         // cuBLAS reads column after column, so to it each matrix is its transpose: out' = b' a'.
+        let float = cudaDataType::CUDA_R_32F;
         // SAFETY: operands and result are as long as their shapes say, which is checked where they are made.
         unsafe {
-            cublas::result::sgemm(
+            cublas::result::gemm_ex(
                 *self.0.blas.handle(),
                 operation(b),
                 operation(a),
                 columns as i32,
                 rows as i32,
                 inner as i32,
-                &1.0,
-                b.slice.address() as *const f32,
+                (&raw const alpha).cast(),
+                b.slice.address() as *const c_void,
+                float,
                 b.stored.1 as i32,
-                a.slice.address() as *const f32,
+                a.slice.address() as *const c_void,
+                float,
                 a.stored.1 as i32,
-                &beta,
-                out.address() as *mut f32,
+                (&raw const beta).cast(),
+                out.address() as *mut c_void,
+                float,
                 columns as i32,
+                self.compute_type(),
+                cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         }?;
         Ok(())
@@ -242,6 +319,16 @@ impl Stream for CudaStream {
 
     fn zeros(&self, len: usize) -> Result<CudaSlice<f32>, CudaError> {
         Ok(self.0.device.alloc_zeros(len)?)
+    }
+}
+
+impl CudaStream {
+    /// How a product of floats is computed. Sums have 32 bits; TF32 is a mode of the handle.
+    fn compute_type(&self) -> cublasComputeType_t {
+        match self.0.precision {
+            MatmulPrecision::Full | MatmulPrecision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            MatmulPrecision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub enum DeviceErrorKind {
     NotBuilt,
     /// There is no NVIDIA driver, or it does not answer.
     NoDriver,
-    /// The driver is older than the CUDA that the program was built with.
+    /// The driver is older than the CUDA that the program was built with, or than that of NVRTC.
     OldDriver,
     /// No GPU, or none with this number.
     NoGpu,
@@ -41,7 +41,6 @@ const NAMES: &[(&str, DeviceErrorKind)] = &[
     ("CUDA_ERROR_STUB_LIBRARY", NoDriver),
     ("CUDA_ERROR_SYSTEM_NOT_READY", NoDriver),
     ("CUDA_ERROR_OPERATING_SYSTEM", NoDriver),
-    ("CUDA_ERROR_UNKNOWN", NoDriver),
     ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", OldDriver),
     ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", OldDriver),
     ("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", OldDriver),
@@ -69,12 +68,16 @@ impl DeviceErrorKind {
         match self {
             Self::NotBuilt => "this cutline was built without CUDA",
             Self::NoDriver => "no NVIDIA driver answers",
-            Self::OldDriver => "the NVIDIA driver is older than the CUDA that this cutline was built with",
+            Self::OldDriver => {
+                "the NVIDIA driver is older than the CUDA that this cutline was built with, or than its NVRTC library"
+            }
             Self::NoGpu => "there is no such GPU",
             Self::UnsupportedGpu => "this cutline was not built for this GPU's compute capability",
             Self::InUse => "another program uses the GPU exclusively",
             Self::OutOfMemory => "the device has no memory left",
-            Self::NoHeaders => "a GPU kernel could not be compiled; most often CUDA's headers are missing",
+            Self::NoHeaders => {
+                "NVRTC could not compile a kernel of dfdx; most often CUDA's headers are missing"
+            }
             Self::Failed => "the device failed",
         }
     }
@@ -86,7 +89,9 @@ impl DeviceErrorKind {
                 "build it with `cargo build --release --features cuda` (docs/cuda.md), or compute on the CPU: --device cpu"
             }
             Self::NoDriver => "see whether `nvidia-smi` lists the GPU, and if not, install NVIDIA's driver",
-            Self::OldDriver => "install a newer driver, or build with an older CUDA toolkit",
+            Self::OldDriver => {
+                "install a newer driver, or build with an older CUDA toolkit; NVRTC (libnvrtc) is used where CUTLINE_KERNELS=off is set, and must be of the version that docs/cuda.md names"
+            }
             Self::NoGpu => "`cutline doctor` lists the GPUs; CUDA_VISIBLE_DEVICES may hide some",
             Self::UnsupportedGpu => {
                 "build it on this machine, or elsewhere with CUDA_COMPUTE_CAP set to what `cutline doctor` shows"
@@ -96,7 +101,7 @@ impl DeviceErrorKind {
                 "end other programs that use it (`nvidia-smi`), or use a smaller batch or beam"
             }
             Self::NoHeaders => {
-                "run it on the machine it was built on, or copy the headers as docs/cuda.md says"
+                "unset CUTLINE_KERNELS, since our own kernels do not need NVRTC, or run it on the machine it was built on"
             }
             Self::Failed => "try again; if it fails again, try --device cpu, and report it",
         }

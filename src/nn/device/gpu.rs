@@ -24,9 +24,16 @@ pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
 
 /// dfdx panics where there is no driver, or no such GPU.
 fn check_is_there(ordinal: usize) -> Result<(), DeviceError> {
-    let text = |error: result::DriverError| DeviceError::new(format!("{:?}", error.0));
-    result::init().map_err(text)?;
-    let count = result::device::get_count().map_err(text)?;
+    let failure = |error: result::DriverError| match error.0 {
+        // Later it is a failure of the GPU.
+        sys::CUresult::CUDA_ERROR_UNKNOWN => DeviceError {
+            kind: DeviceErrorKind::NoDriver,
+            text: format!("{:?}", error.0),
+        },
+        code => DeviceError::new(format!("{code:?}")),
+    };
+    result::init().map_err(failure)?;
+    let count = result::device::get_count().map_err(failure)?;
     let found = usize::try_from(count).unwrap_or(0);
     if ordinal < found {
         return Ok(());

@@ -122,6 +122,18 @@ impl ChosenDevice {
         }
     }
 
+    /// Whether a GPU runs our kernels; if not, why it uses dfdx's, which are slower. Always for the CPU.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn check_kernels(&self) -> Result<(), String> {
+        match self {
+            Self::Cpu { .. } => Ok(()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(opened) => crate::nn::cuda::check_kernels(&opened.device),
+        }
+    }
+
     /// Why the CPU was chosen although the program supports GPUs.
     pub fn why_no_gpu(&self) -> Option<&DeviceError> {
         match self {

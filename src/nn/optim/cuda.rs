@@ -12,8 +12,10 @@ use crate::nn::cuda::{
 use crate::nn::{DeviceResult, DeviceScalar, MatrixResult, Scalar};
 use dfdx::prelude::*;
 
-/// Blocks that add up the squares of one gradient.
-const BLOCKS: usize = 64;
+/// Squares that a block adds up, 16 a thread: a large gradient then has blocks for every multiprocessor.
+const SQUARES_OF_A_BLOCK: usize = 1 << 12;
+/// More squares than so many blocks add up are spread over these.
+const MAX_BLOCKS: usize = 1 << 11;
 
 /// A running moment: a buffer, or without kernels a matrix.
 #[cfg(feature = "cuda")]
@@ -121,13 +123,19 @@ pub(super) fn norm<D: KernelDevice>(
     let Some(first) = values.first() else {
         return Ok(None);
     };
-    let sums = stream.alloc(values.len() * BLOCKS)?;
-    for (i, value) in values.iter().enumerate() {
+    let counts = values.iter().map(|value| value.shape().num_elements());
+    let blocks: Vec<usize> = counts
+        .map(|count| count.div_ceil(SQUARES_OF_A_BLOCK).clamp(1, MAX_BLOCKS))
+        .collect();
+    let sums = stream.alloc(blocks.iter().sum())?;
+    let mut place = 0;
+    for (value, &blocks) in values.iter().zip(&blocks) {
         let (gradient, sums) = (
             D::gradient(gradients, value)?,
-            sums.slice().rows(i..i + 1, BLOCKS),
+            sums.slice().part(place..place + blocks),
         );
-        launch!(stream => squares[Grid::blocks(BLOCKS, 1)](gradient, sums, gradient.len()))?;
+        place += blocks;
+        launch!(stream => squares[Grid::blocks(blocks, 1)](gradient, sums, gradient.len()))?;
     }
     let (squares, out) = first.device().alloc_tensor(())?;
     stream.total(sums.slice(), 1.0, out)?;

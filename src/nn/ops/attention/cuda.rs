@@ -6,8 +6,9 @@
 
 use super::{AttentionOutput, Matrix};
 use crate::nn::backend::DeviceResult;
-use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Stream, launch};
+use crate::nn::cuda::{
+    DeviceBuffer, DeviceSlice, Elementwise, GradientTarget, Grid, KernelDevice, Stream, launch,
+};
 use crate::nn::ops::rows::cuda::InverseIndex;
 use crate::nn::tape::{contiguous, record};
 use dfdx::prelude::*;
@@ -111,7 +112,7 @@ pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
         let from_context = D::gradient(gradients, context)?;
         let of_scores = step.to_scores(per_weight, from_context, D::gradient(gradients, &weights)?)?;
         let of_scores = of_scores.slice();
-        let to_score = D::gradient(gradients, &score)?;
+        let to_score = D::gradient_target(gradients, &score)?;
         step.to_queries(of_scores, D::gradient(gradients, &queries)?, to_score)?;
         let queries_of_images = InverseIndex::new(&step.stream, &image_indices)?;
         step.to_keys(of_scores, &queries_of_images, D::gradient(gradients, &keys)?)?;
@@ -146,7 +147,7 @@ struct AttentionLaunches<E: Stream> {
 impl<E: Stream> AttentionLaunches<E> {
     /// A block for each weight.
     fn per_weight(&self) -> Grid {
-        Grid::blocks(self.regions, self.rows)
+        Grid::blocks(self.rows, self.regions)
     }
 
     fn forward(&self, weights: DeviceSlice, context: DeviceSlice) -> Result<(), E::Error> {
@@ -192,7 +193,7 @@ impl<E: Stream> AttentionLaunches<E> {
         &self,
         of_scores: DeviceSlice,
         to_queries: DeviceSlice,
-        to_score: DeviceSlice,
+        (to_score, mode): GradientTarget,
     ) -> Result<(), E::Error> {
         let (stream, regions, attention) = (&self.stream, self.regions, self.attention);
         let count = self.rows * attention;
@@ -201,7 +202,7 @@ impl<E: Stream> AttentionLaunches<E> {
         launch!(stream => attention_to_queries[count](
             self.keys, self.queries, self.score, of_scores, self.images.slice(), to_queries, of_rows.slice(),
             regions, attention, count))?;
-        stream.column_sums(of_rows.slice(), to_score, WriteMode::Accumulate)
+        stream.column_sums(of_rows.slice(), to_score, mode)
     }
 
     fn to_keys(

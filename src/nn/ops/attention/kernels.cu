@@ -1,10 +1,10 @@
 // Additive attention of each row, a query, to the regions of its image.
 
-/// The score of block (region, row): s' tanh(k + q).
+/// The score of block (row, region): s' tanh(k + q).
 extern "C" __global__ void attention_scores(const float *keys, const float *queries, const float *score,
     const unsigned *images, float *scores, int regions, int attention)
 {
-    Count region = blockIdx.x, row = blockIdx.y;
+    Count region = blockIdx.y, row = blockIdx.x;
     const float *key = keys + (images[row] * (Count)regions + region) * attention;
     const float *query = queries + row * attention;
     float sum = 0.0f;
@@ -51,7 +51,7 @@ extern "C" __global__ void attention_context(const float *values, const float *w
 extern "C" __global__ void attention_to_weights(const float *values, const float *context_gradient,
     const float *others, const unsigned *images, float *gradient, int regions, int hidden)
 {
-    Count region = blockIdx.x, row = blockIdx.y;
+    Count region = blockIdx.y, row = blockIdx.x;
     const float *value = values + (images[row] * (Count)regions + region) * hidden;
     const float *down = context_gradient + row * hidden;
     float sum = 0.0f;

@@ -6,7 +6,9 @@
 
 use super::{Convolution, Images, Matrix};
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Operand, Stream, launch};
+use crate::nn::cuda::{
+    DeviceBuffer, DeviceSlice, Elementwise, GradientTarget, Grid, KernelDevice, Operand, Stream, launch,
+};
 use crate::nn::ops::conv_geometry::SlidingWindow;
 use crate::nn::tape::record;
 use crate::nn::{Activation, DeviceResult};
@@ -53,11 +55,9 @@ pub(in crate::nn::ops) fn fused<D: KernelDevice, T: Tape<f32, D>>(
         layer
             .stream
             .activation_backward(gradient, out, layer.activation)?;
-        let to_bias = D::gradient(gradients, &bias)?;
-        layer
-            .stream
-            .column_sums(gradient, to_bias, WriteMode::Accumulate)?;
-        layer.to_kernel(gradient, D::slice(&x), D::gradient(gradients, &kernel)?)?;
+        let (to_bias, mode) = D::gradient_target(gradients, &bias)?;
+        layer.stream.column_sums(gradient, to_bias, mode)?;
+        layer.to_kernel(gradient, D::slice(&x), D::gradient_target(gradients, &kernel)?)?;
         layer.to_maps(gradient, D::slice(&kernel), D::gradient(gradients, &x)?)
     }))
 }
@@ -107,14 +107,14 @@ impl<E: Stream> Conv2dLaunches<E> {
         &self,
         gradient: DeviceSlice,
         x: DeviceSlice,
-        to_kernel: DeviceSlice,
+        (to_kernel, mut mode): GradientTarget,
     ) -> Result<(), E::Error> {
         let room = self.room_for_windows()?;
         for pixels in self.pieces() {
             let down = self.gradient_of(gradient, pixels.clone());
             let windows = self.windows(x, pixels, &room)?.transposed();
-            self.stream
-                .matmul(to_kernel, windows, down, WriteMode::Accumulate)?;
+            self.stream.matmul(to_kernel, windows, down, mode)?;
+            mode = WriteMode::Accumulate;
         }
         Ok(())
     }

@@ -58,16 +58,12 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
         let rows_like = stream.alloc(count * inputs)?;
         stream.scale(D::slice(&rows), scale, rows_like.slice())?;
         let scaled = Operand::new(rows_like.slice(), count, inputs).transposed();
-        stream.matmul(
-            D::gradient(gradients, &weight)?,
-            scaled,
-            gradient,
-            WriteMode::Accumulate,
-        )?;
+        let (to_weight, mode) = D::gradient_target(gradients, &weight)?;
+        stream.matmul(to_weight, scaled, gradient, mode)?;
         stream.matmul(rows_like.slice(), gradient, w.transposed(), WriteMode::Overwrite)?;
-        stream.add_scaled(rows_like.slice(), scale, D::gradient(gradients, &rows)?)?;
+        stream.write_scaled(rows_like.slice(), scale, D::gradient_target(gradients, &rows)?)?;
         let sums = stream.alloc(outputs)?;
         stream.column_sums(logits.slice(), sums.slice(), WriteMode::Overwrite)?;
-        stream.add_scaled(sums.slice(), scale, D::gradient(gradients, &bias)?)
+        stream.write_scaled(sums.slice(), scale, D::gradient_target(gradients, &bias)?)
     }))
 }

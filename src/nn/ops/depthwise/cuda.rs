@@ -5,7 +5,6 @@
 
 use super::{Convolution, Images, Matrix};
 use crate::nn::backend::DeviceResult;
-use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, Elementwise, KernelDevice, Stream, launch};
 use crate::nn::ops::conv_geometry::SlidingWindow;
 use crate::nn::tape::record;
@@ -45,16 +44,14 @@ pub(in crate::nn::ops) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     Ok(record(y, tape, move |gradients, y| {
         let gradient = D::gradient(gradients, y)?.first(values_out);
         stream.activation_backward(gradient, out, activation)?;
-        stream.column_sums(gradient, D::gradient(gradients, &bias)?, WriteMode::Accumulate)?;
+        let (to_bias, mode) = D::gradient_target(gradients, &bias)?;
+        stream.column_sums(gradient, to_bias, mode)?;
         let to_maps = D::gradient(gradients, &x)?.first(values_in);
         launch!(stream => depthwise_to_maps[values_in](gradient, weights, to_maps, channels, &sliding, values_in))?;
         let of_images = stream.alloc(sums)?;
         let maps = D::slice(&x).first(values_in);
         launch!(stream => depthwise_to_kernel[sums](maps, gradient, of_images.slice(), channels, &sliding, sums))?;
-        stream.column_sums(
-            of_images.slice(),
-            D::gradient(gradients, &kernel)?,
-            WriteMode::Accumulate,
-        )
+        let (to_kernel, mode) = D::gradient_target(gradients, &kernel)?;
+        stream.column_sums(of_images.slice(), to_kernel, mode)
     }))
 }

@@ -39,10 +39,11 @@ pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
         let gradient = D::gradient(gradients, y)?;
         stream.activation_backward(gradient, out, activation)?;
         let down = Operand::new(gradient, count, outputs);
-        let (to_weight, to_bias) = (D::gradient(gradients, &weight)?, D::gradient(gradients, &bias)?);
-        stream.matmul(to_weight, x.transposed(), down, WriteMode::Accumulate)?;
-        stream.column_sums(gradient, to_bias, WriteMode::Accumulate)?;
-        let to_rows = D::gradient(gradients, &rows)?;
-        stream.matmul(to_rows, down, w.transposed(), WriteMode::Accumulate)
+        let (to_weight, mode) = D::gradient_target(gradients, &weight)?;
+        stream.matmul(to_weight, x.transposed(), down, mode)?;
+        let (to_bias, mode) = D::gradient_target(gradients, &bias)?;
+        stream.column_sums(gradient, to_bias, mode)?;
+        let (to_rows, mode) = D::gradient_target(gradients, &rows)?;
+        stream.matmul(to_rows, down, w.transposed(), mode)
     }))
 }

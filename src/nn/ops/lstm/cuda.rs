@@ -6,7 +6,9 @@
 use super::{Lstm, Matrix, PackedSequence};
 use crate::nn::backend::{Backend, MatrixResult};
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Operand, Stream, launch};
+use crate::nn::cuda::{
+    DeviceBuffer, DeviceSlice, Elementwise, GradientTarget, KernelDevice, Operand, Stream, launch,
+};
 use crate::nn::tape::record;
 use dfdx::prelude::*;
 
@@ -43,16 +45,16 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
         run.back_through_time(D::gradient(gradients, output)?, D::slice(u))?;
         let (stream, of_gates) = (&run.stream, run.gate_gradients());
         let transposed_w = Operand::new(D::slice(w), width, 4 * run.hidden).transposed();
-        let to_inputs = D::gradient(gradients, &inputs)?;
-        stream.matmul(to_inputs, of_gates, transposed_w, WriteMode::Accumulate)?;
+        let (to_inputs, mode) = D::gradient_target(gradients, &inputs)?;
+        stream.matmul(to_inputs, of_gates, transposed_w, mode)?;
         let x = Operand::new(D::slice(&inputs), rows, width).transposed();
-        stream.matmul(D::gradient(gradients, w)?, x, of_gates, WriteMode::Accumulate)?;
-        run.to_hidden_weight(D::gradient(gradients, u)?, out)?;
-        stream.column_sums(
-            run.gates.slice(),
-            D::gradient(gradients, b)?,
-            WriteMode::Accumulate,
-        )
+        let (to_weight, mode) = D::gradient_target(gradients, w)?;
+        stream.matmul(to_weight, x, of_gates, mode)?;
+        if rows > run.packing.sequences() {
+            run.to_hidden_weight(D::gradient_target(gradients, u)?, out)?;
+        }
+        let (to_bias, mode) = D::gradient_target(gradients, b)?;
+        stream.column_sums(run.gates.slice(), to_bias, mode)
     }))
 }
 
@@ -106,12 +108,13 @@ impl<E: Stream> LstmRun<E> {
         Ok(())
     }
 
-    /// The hidden states before all steps but the first, gathered, make it one product.
-    fn to_hidden_weight(&self, gradient: DeviceSlice, hidden_states: DeviceSlice) -> Result<(), E::Error> {
+    /// The hidden states before all steps but the first, gathered, make it one product. There are steps after the first.
+    fn to_hidden_weight(
+        &self,
+        (gradient, mode): GradientTarget,
+        hidden_states: DeviceSlice,
+    ) -> Result<(), E::Error> {
         let (first, rows, width) = (self.packing.sequences(), self.packing.rows(), 4 * self.hidden);
-        if rows == first {
-            return Ok(());
-        }
         let rows_before: Vec<usize> = (1..self.packing.steps())
             .flat_map(|step| {
                 let start = self.packing.rows_at(step - 1).start;
@@ -125,7 +128,7 @@ impl<E: Stream> LstmRun<E> {
         let before = Operand::new(before.slice(), rows - first, self.hidden).transposed();
         let gates = self.gates.slice().rows(first..rows, width);
         let gates = Operand::new(gates, rows - first, width);
-        self.stream.matmul(gradient, before, gates, WriteMode::Accumulate)
+        self.stream.matmul(gradient, before, gates, mode)
     }
 
     fn gate_gradients(&self) -> Operand {

@@ -67,10 +67,10 @@ pub(super) fn products<D: KernelDevice + RowsKernel, T: Tape<f32, D>>(
             let (x, weight) = factors(term);
             let to_x = D::gradient(gradients, &term.0)?.first(live * term.1.shape().0);
             stream.matmul(to_x, down, weight.transposed(), WriteMode::Accumulate)?;
-            let to_weight = D::gradient(gradients, &term.1)?;
-            stream.matmul(to_weight, x.transposed(), down, WriteMode::Accumulate)?;
+            let (to_weight, mode) = D::gradient_target(gradients, &term.1)?;
+            stream.matmul(to_weight, x.transposed(), down, mode)?;
         }
-        stream.add(gradient, D::gradient(gradients, &sums)?)
+        stream.write(gradient, D::gradient_target(gradients, &sums)?)
     }))
 }
 
@@ -102,7 +102,7 @@ pub(super) fn lstm_cell<D: KernelDevice + RowsKernel, T: Tape<f32, D>>(
         let from_hidden = D::gradient(gradients, new_hidden)?;
         let through = D::gradient(gradients, &new_cell)?;
         step.back(&stream, from_hidden, through)?;
-        stream.add(activated.slice(), D::gradient(gradients, &gates)?)?;
+        stream.write(activated.slice(), D::gradient_target(gradients, &gates)?)?;
         stream.add(through, D::gradient(gradients, &cell)?.first(live * hidden))
     });
     Ok((new_hidden, result))

@@ -70,7 +70,7 @@ pub(super) fn add_gathered<D: KernelDevice, T: Tape<f32, D>>(
     Ok(record(added, tape.merge(table_tape), move |gradients, added| {
         let gradient = D::gradient(gradients, added)?;
         scatter(&stream, gradient, D::gradient(gradients, &table)?, &rows, columns)?;
-        stream.add(gradient, D::gradient(gradients, &sums)?)
+        stream.write(gradient, D::gradient_target(gradients, &sums)?)
     }))
 }
 
@@ -172,7 +172,7 @@ pub(super) fn activated<D: KernelDevice, T: Tape<f32, D>>(
     Ok(record(y, tape, move |gradients, y| {
         let gradient = D::gradient(gradients, y)?;
         stream.activation_backward(gradient, out, activation)?;
-        stream.add(gradient, D::gradient(gradients, &rows)?)
+        stream.write(gradient, D::gradient_target(gradients, &rows)?)
     }))
 }
 
@@ -227,7 +227,10 @@ pub(super) fn concat<D: KernelDevice, T: Tape<f32, D>>(
     Ok(record(whole, tape, move |gradients, whole| {
         let gradient = D::gradient(gradients, whole)?;
         for (part, range) in parts.iter().zip(row_ranges(heights_of(&parts))) {
-            stream.add(gradient.rows(range, columns), D::gradient(gradients, part)?)?;
+            stream.write(
+                gradient.rows(range, columns),
+                D::gradient_target(gradients, part)?,
+            )?;
         }
         Ok(())
     }))
@@ -246,7 +249,7 @@ pub(super) fn scale_elements<D: KernelDevice, T: Tape<f32, D>>(
     stream.multiply(D::slice(&x), factors.slice(), out)?;
     Ok(record(scaled, tape, move |gradients, scaled| {
         let gradient = D::gradient(gradients, scaled)?;
-        stream.add_multiplied(gradient, factors.slice(), D::gradient(gradients, &x)?)
+        stream.write_multiplied(gradient, factors.slice(), D::gradient_target(gradients, &x)?)
     }))
 }
 
@@ -273,7 +276,8 @@ pub(super) fn drop_elements<D: KernelDevice, T: Tape<f32, D>>(
     drop(D::slice(&x), out, WriteMode::Overwrite)?;
     Ok(record(kept, tape, move |gradients, kept| {
         let gradient = D::gradient(gradients, kept)?;
-        drop(gradient, D::gradient(gradients, &x)?, WriteMode::Accumulate)
+        let (to_x, mode) = D::gradient_target(gradients, &x)?;
+        drop(gradient, to_x, mode)
     }))
 }
 

@@ -51,15 +51,15 @@ extern "C" __global__ void activation_backward(float *gradient, const float *out
 /// Threads side by side in `column_sums`, a column each; the others of a block take every eighth row.
 #define SIDE_BY_SIDE 32
 
-/// Sums of columns: block (x, y) makes those of 32 columns over the y-th `band` of rows, `sums` [bands, columns].
+/// Sums of columns: block (x, y) makes those of the y-th 32 columns over the x-th `band` of rows, `sums` [bands, columns].
 /// Called on the sums of the bands again, with `accumulate`, it adds up the whole.
 extern "C" __global__ void column_sums(
     const float *rows, float *sums, int height, int columns, int band, int accumulate)
 {
     __shared__ float parts[THREADS];
     int side = threadIdx.x % SIDE_BY_SIDE, lane = threadIdx.x / SIDE_BY_SIDE;
-    int column = blockIdx.x * SIDE_BY_SIDE + side;
-    Count first = (Count)blockIdx.y * band;
+    int column = blockIdx.y * SIDE_BY_SIDE + side;
+    Count first = (Count)blockIdx.x * band;
     Count end = first + band < height ? first + band : height;
     float sum = 0.0f;
     if (column < columns)
@@ -68,7 +68,7 @@ extern "C" __global__ void column_sums(
     __syncthreads();
     if (lane > 0 || column >= columns) return;
     for (int other = 1; other < THREADS / SIDE_BY_SIDE; other++) sum += parts[other * SIDE_BY_SIDE + side];
-    float *out = &sums[(Count)blockIdx.y * columns + column];
+    float *out = &sums[(Count)blockIdx.x * columns + column];
     *out = accumulate ? *out + sum : sum;
 }
 
