@@ -20,21 +20,25 @@ const SOURCES: [&str; 9] = [
     "src/nn/optim/kernels.cu",
 ];
 
-/// Calls of the driver and of cuBLAS whose results the program changes.
-const WRAPPED: [&str; 13] = [
+/// Calls of the driver and of cuBLAS that the program changes or counts.
+const WRAPPED: [&str; 17] = [
     "cuCtxSetCurrent",
     "cuDevicePrimaryCtxRelease_v2",
     "cuEventDestroy_v2",
     "cuEventRecord",
+    "cuLaunchKernel",
+    "cuMemAllocAsync",
     "cuMemAlloc_v2",
     "cuMemFreeAsync",
     "cuMemFree_v2",
+    "cuMemcpyHtoDAsync_v2",
     "cuMemsetD8Async",
     "cuMemsetD8_v2",
     "cuModuleUnload",
     "cuStreamDestroy_v2",
     "cuStreamWaitEvent",
     "cublasDestroy_v2",
+    "cublasGemmEx",
 ];
 
 /// The variable that names the compute capability, without its point; dfdx reads it as well.

@@ -5,6 +5,7 @@
 use super::features::{backbone, file_of, images};
 use super::found::{Failure, OrFail, numbers, places};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
+use cutline::nn::device::DriverCalls;
 use cutline::nn::{Adam, AdamSettings, Backend, Images, random_stream};
 use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind};
 use cutline::vision::image_io;
@@ -63,54 +64,63 @@ const WORKS: [(&str, &str, f64); 6] = [
 ];
 
 /// The figures of a workload.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Figures {
     per_second: f64,
     /// GPU memory.
     mebibytes: f64,
+    /// The rest of the line: calls of the driver in a round.
+    calls: String,
 }
 
 /// Prints the table.
 pub(crate) fn all() -> Result<(), Failure> {
-    println!("| work | Cutline | PyTorch | ratio | goal | MiB | PyTorch's MiB |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| work | Cutline | PyTorch | ratio | goal | MiB | PyTorch's MiB | {CALLS} |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (work, unit, goal) in WORKS {
         let ours = figures(Command::new(std::env::current_exe()?).args(["bench", work]));
         let theirs =
             std::env::var_os(PEER).and_then(|peer| figures(Command::new("python3").arg(peer).arg(work)));
-        let rate = |figures: Option<Figures>| {
-            figures.map_or("not measured".into(), |figures| {
+        let rate = |figures: &Option<Figures>| {
+            figures.as_ref().map_or("not measured".into(), |figures| {
                 format!("{:.0} {unit}/s", figures.per_second)
             })
         };
-        let memory = |figures: Option<Figures>| {
-            figures.map_or("-".into(), |figures| format!("{:.0}", figures.mebibytes))
+        let memory = |figures: &Option<Figures>| {
+            let mebibytes = figures
+                .as_ref()
+                .map(|figures| format!("{:.0}", figures.mebibytes));
+            mebibytes.unwrap_or("-".into())
         };
         let ratio = ours
-            .zip(theirs)
+            .as_ref()
+            .zip(theirs.as_ref())
             .map(|(ours, theirs)| ours.per_second / theirs.per_second);
         println!(
-            "| {work} | {} | {} | {} | {goal:.1} | {} | {} |",
-            rate(ours),
-            rate(theirs),
+            "| {work} | {} | {} | {} | {goal:.1} | {} | {} | {} |",
+            rate(&ours),
+            rate(&theirs),
             ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")),
-            memory(ours),
-            memory(theirs),
+            memory(&ours),
+            memory(&theirs),
+            ours.map_or("-".into(), |figures| figures.calls),
         );
     }
     Ok(())
 }
 
-/// The figures in the last line of a process: a rate and mebibytes.
+/// The figures in the last line of a process: a rate, mebibytes and, of ours, calls.
 fn figures(command: &mut Command) -> Option<Figures> {
     let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let last = text.lines().last().unwrap_or_default();
-    let mut words = last.split_whitespace().map(str::parse);
-    match (words.next(), words.next()) {
+    let words: Vec<&str> = last.split_whitespace().collect();
+    let mut numbers = words.iter().take(2).map(|word| word.parse());
+    match (numbers.next(), numbers.next()) {
         (Some(Ok(per_second)), Some(Ok(mebibytes))) if output.status.success() => Some(Figures {
             per_second,
             mebibytes,
+            calls: words[2..].join(" "),
         }),
         _ => {
             let errors = String::from_utf8_lossy(&output.stderr);
@@ -124,7 +134,7 @@ fn figures(command: &mut Command) -> Option<Figures> {
 pub(crate) fn one<D: Backend>(work: &str, rounds: Option<usize>, device: &D) -> Result<(), Failure> {
     let before = memory_used();
     let rounds = |usual: usize| rounds.unwrap_or(usual).clamp(1, SIZE.most_rounds);
-    let per_second = match work {
+    let (per_second, calls) = match work {
         "vgg16" => pixels(device, BackboneKind::Vgg16, rounds(20)),
         "mobilenet_v2" => pixels(device, BackboneKind::MobileNetV2, rounds(40)),
         "vgg16_from_jpeg" => from_jpeg(device, BackboneKind::Vgg16, rounds(30)),
@@ -133,8 +143,24 @@ pub(crate) fn one<D: Backend>(work: &str, rounds: Option<usize>, device: &D) -> 
         "soft-attention" => training(device, DecoderKind::SoftAttention, rounds(40)),
         other => Err(format!("unknown workload {other}").into()),
     }?;
-    println!("{per_second} {}", memory_used() - before);
+    println!("{per_second} {} {calls}", memory_used() - before);
     Ok(())
+}
+
+/// What the calls of a round are.
+const CALLS: &str = "launches / products / allocations / fills / uploads of a round";
+
+/// The calls since `before`, divided by the rounds.
+fn calls_of_a_round(before: DriverCalls, rounds: usize) -> String {
+    let after = DriverCalls::so_far();
+    let counts = [
+        after.launches - before.launches,
+        after.products - before.products,
+        after.allocations - before.allocations,
+        after.fills - before.fills,
+        after.uploads - before.uploads,
+    ];
+    counts.map(|count| (count / rounds).to_string()).join(" / ")
 }
 
 /// Used mebibytes of the first GPU by its driver; 0 if unknown.
@@ -149,23 +175,24 @@ fn memory_used() -> f64 {
         .unwrap_or_default()
 }
 
-/// The rate of `work`, which returns a count.
+/// The rate of `work`, which returns a count, and the calls of a round.
 fn rate<D: Backend>(
     device: &D,
     rounds: usize,
     mut work: impl FnMut() -> Result<usize, Failure>,
-) -> Result<f64, Failure> {
+) -> Result<(f64, String), Failure> {
     for _ in 0..SIZE.warm_up {
         work()?;
     }
     wait_for(device)?;
-    let since = Instant::now();
+    let (since, before) = (Instant::now(), DriverCalls::so_far());
     let mut count = 0;
     for _ in 0..rounds {
         count += work()?;
     }
+    let calls = calls_of_a_round(before, rounds);
     wait_for(device)?;
-    Ok(count as f64 / since.elapsed().as_secs_f64())
+    Ok((count as f64 / since.elapsed().as_secs_f64(), calls))
 }
 
 /// Waits for the device: it executes in order, so reading a new value back waits for everything before.
@@ -198,7 +225,7 @@ fn copies(values: Vec<f32>, rounds: usize) -> impl FnMut() -> Vec<f32> {
 }
 
 /// Features of decoded images.
-fn pixels<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f64, Failure> {
+fn pixels<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<(f64, String), Failure> {
     let backbone = published(device, kind)?;
     let images = numbers("images", SIZE.images * backbone.preprocessing().pixels_len());
     let mut images = copies(images, rounds);
@@ -206,7 +233,7 @@ fn pixels<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f
 }
 
 /// Features of files: all threads decode the next batches while the device computes.
-fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f64, Failure> {
+fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<(f64, String), Failure> {
     let backbone = published(device, kind)?;
     let folder = images().ok_or("CUTLINE_FLICKR8K is not a directory with images")?;
     let files: Vec<PathBuf> = std::fs::read_dir(folder)?
@@ -244,7 +271,7 @@ fn decoded(
 }
 
 /// Tokens per second of complete training steps.
-fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<f64, Failure> {
+fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<(f64, String), Failure> {
     let settings = DecoderSettings {
         kind,
         hidden_size: HIDDEN,

@@ -1,4 +1,4 @@
-//! Calls of the driver whose results we change. dfdx makes them, through cudarc; `build.rs` has the linker lead them here.
+//! Calls of the driver that we change or count. dfdx makes them, through cudarc; `build.rs` has the linker lead them here.
 //!
 //! - **Releases.** cudarc unwraps the result when it frees memory. After an error that corrupts the context, such as an
 //!   illegal address, the driver answers every call with that error. The unwinding from the first `unwrap` then meets
@@ -6,9 +6,29 @@
 //!   the driver frees everything when the process ends, and the call that met the error has reported it.
 //! - **Fills.** dfdx fills new memory with zeros, also where a kernel writes all of it; see [`without_fills`].
 //! - **Allocations of nothing.** Without memory pools the driver rejects them, and dfdx makes one when it opens a device.
+//! - **Counts** of what a step costs, whatever the GPU; see [`DriverCalls`].
 
+use crate::nn::device::DriverCalls;
 use std::cell::Cell;
-use std::ffi::{c_uchar, c_uint, c_void};
+use std::ffi::{c_int, c_uchar, c_uint, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+static LAUNCHES: AtomicUsize = AtomicUsize::new(0);
+static PRODUCTS: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static FILLS: AtomicUsize = AtomicUsize::new(0);
+static UPLOADS: AtomicUsize = AtomicUsize::new(0);
+
+/// The calls of this process.
+pub(in crate::nn) fn calls() -> DriverCalls {
+    DriverCalls {
+        launches: LAUNCHES.load(Relaxed),
+        products: PRODUCTS.load(Relaxed),
+        allocations: ALLOCATIONS.load(Relaxed),
+        fills: FILLS.load(Relaxed),
+        uploads: UPLOADS.load(Relaxed),
+    }
+}
 
 /// `CUresult`, which may have a value that cudarc does not know.
 type Status = c_uint;
@@ -31,9 +51,9 @@ fn of_handle_release(_: Status) -> Status {
     SUCCESS
 }
 
-/// `wrapped(arguments) => real, judged`: the function that the linker calls in place of `real`.
-macro_rules! releases {
-    ($($wrapped:ident($($name:ident: $type:ty),+) => $real:ident, $judged:ident;)+) => {
+/// `wrapped(arguments) => real, then`: the function that the linker calls in place of `real`. The status goes through `then`.
+macro_rules! wrapped {
+    ($($wrapped:ident($($name:ident: $type:ty),+) => $real:ident, $then:expr;)+) => {
         unsafe extern "C" {
             $(fn $real($($name: $type),+) -> Status;)+
         }
@@ -41,13 +61,33 @@ macro_rules! releases {
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $wrapped($($name: $type),+) -> Status {
                 // SAFETY: the caller's promise, passed on.
-                $judged(unsafe { $real($($name),+) })
+                $then(unsafe { $real($($name),+) })
             }
         )+
     };
 }
 
-releases! {
+fn counted(calls: &'static AtomicUsize) -> impl Fn(Status) -> Status {
+    move |status| {
+        calls.fetch_add(1, Relaxed);
+        status
+    }
+}
+
+wrapped! {
+    __wrap_cuLaunchKernel(
+        function: *mut c_void, across: c_uint, down: c_uint, deep: c_uint, width: c_uint, height: c_uint, depth: c_uint,
+        shared: c_uint, stream: *mut c_void, arguments: *mut *mut c_void, more: *mut *mut c_void
+    ) => __real_cuLaunchKernel, counted(&LAUNCHES);
+    __wrap_cuMemAllocAsync(address: *mut u64, bytes: usize, stream: *mut c_void)
+        => __real_cuMemAllocAsync, counted(&ALLOCATIONS);
+    __wrap_cuMemcpyHtoDAsync_v2(address: u64, from: *const c_void, bytes: usize, stream: *mut c_void)
+        => __real_cuMemcpyHtoDAsync_v2, counted(&UPLOADS);
+    __wrap_cublasGemmEx(
+        handle: *mut c_void, operation_a: c_uint, operation_b: c_uint, m: c_int, n: c_int, k: c_int, alpha: *const c_void,
+        a: *const c_void, type_a: c_uint, lda: c_int, b: *const c_void, type_b: c_uint, ldb: c_int, beta: *const c_void,
+        c: *mut c_void, type_c: c_uint, ldc: c_int, compute: c_uint, algorithm: c_int
+    ) => __real_cublasGemmEx, counted(&PRODUCTS);
     // Also called before everything else, but what follows then meets the error.
     __wrap_cuCtxSetCurrent(context: *mut c_void) => __real_cuCtxSetCurrent, of_release;
     __wrap_cuDevicePrimaryCtxRelease_v2(device: c_uint) => __real_cuDevicePrimaryCtxRelease_v2, of_release;
@@ -70,6 +110,7 @@ unsafe extern "C" {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_cuMemAlloc_v2(address: *mut u64, bytes: usize) -> Status {
+    ALLOCATIONS.fetch_add(1, Relaxed);
     // SAFETY: the caller's promise; a byte more is freed with the rest.
     unsafe { __real_cuMemAlloc_v2(address, bytes.max(1)) }
 }
@@ -84,6 +125,7 @@ unsafe extern "C" fn __wrap_cuMemsetD8Async(
     if skip_fill() {
         return SUCCESS;
     }
+    FILLS.fetch_add(1, Relaxed);
     // SAFETY: the caller's promise, passed on.
     unsafe { __real_cuMemsetD8Async(address, value, bytes, stream) }
 }
@@ -93,6 +135,7 @@ unsafe extern "C" fn __wrap_cuMemsetD8_v2(address: u64, value: c_uchar, bytes: u
     if skip_fill() {
         return SUCCESS;
     }
+    FILLS.fetch_add(1, Relaxed);
     // SAFETY: the caller's promise, passed on.
     unsafe { __real_cuMemsetD8_v2(address, value, bytes) }
 }

@@ -17,6 +17,8 @@ mod signature;
 #[cfg(feature = "cuda")]
 mod stream;
 
+#[cfg(feature = "cuda")]
+pub(in crate::nn) use driver::calls;
 pub(crate) use elementwise::Elementwise;
 pub(crate) use launch::{Grid, Launch, launch};
 pub(crate) use memory::{DeviceSlice, Operand};

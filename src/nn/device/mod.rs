@@ -19,6 +19,31 @@ pub const CPU: &str = "cpu";
 /// Whether this program was built for GPUs.
 pub const HAS_CUDA: bool = cfg!(feature = "cuda");
 
+/// How often a process has called the driver of its GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DriverCalls {
+    /// Launches of kernels, those of cuBLAS not included.
+    pub launches: usize,
+    /// Matrix products of our own operations.
+    pub products: usize,
+    /// Allocations of memory.
+    pub allocations: usize,
+    /// Fills of memory with zeros.
+    pub fills: usize,
+    /// Copies from the host.
+    pub uploads: usize,
+}
+
+impl DriverCalls {
+    /// The calls so far; none in a program without CUDA.
+    pub fn so_far() -> Self {
+        #[cfg(feature = "cuda")]
+        return crate::nn::cuda::calls();
+        #[cfg(not(feature = "cuda"))]
+        Self::default()
+    }
+}
+
 /// An open device and its name in logs: `cpu`, `cuda:0`, `cuda:0 in TF32`.
 #[derive(Clone, Debug)]
 pub struct Opened<D> {
