@@ -74,7 +74,7 @@ const KINDS: [KnownKind; 27] = {
         kind(FileKind::Npy, "a NumPy array (.npy)", &["npy"], &[(0, b"\x93NUMPY")]),
         kind(FileKind::Npz, "an archive of NumPy arrays (.npz)", &["npz"], &[]),
         kind(FileKind::Spreadsheet, "a spreadsheet", &["xlsx", "xls", "ods"], &[(0, b"\xd0\xcf\x11\xe0")]),
-        kind(FileKind::Document, "a document", &["pdf", "doc", "docx", "odt"], &[(0, b"%PDF")]),
+        kind(FileKind::Document, "a document, such as PDF or Word", &["pdf", "doc", "docx", "odt"], &[(0, b"%PDF")]),
         kind(FileKind::TorchZip, "a file of PyTorch (.pth)", &["pt", "pth", "ckpt"], &[]),
         kind(FileKind::Keras, "a Keras model", &["keras"], &[]),
         kind(FileKind::Safetensors, "a file of weights (.safetensors)", &["safetensors"], &[]),

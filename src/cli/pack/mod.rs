@@ -50,7 +50,7 @@ const UNKNOWN: &str = "unknown";
   cutline pack flickr8k-merge-001 --out captioner.cutline --dtype f16
   cutline pack flickr8k-merge-001 --format onnx --out captioner
   cutline pack flickr8k-merge-001 --format hf --out captioner --license mit --language en
-  cutline pack mine-001 --out mine.cutline --weights-license 'CC BY 4.0' --weights-origin 'trained by us'")]
+  cutline pack mine-001 --out mine.cutline --weights-license CC-BY-4.0 --weights-origin our-lab")]
 pub(super) struct Pack {
     /// The run's name, or the path of its directory
     #[arg(value_name = "RUN")]
