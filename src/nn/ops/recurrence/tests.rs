@@ -27,8 +27,9 @@ fn check_products(live: usize, ended: usize, inputs: usize, columns: usize, seed
     });
     let [fused, composed, kernels] =
         [fused, composed, kernels].map(|output| run(output, &[&x, &y, &w, &u, &sums]));
-    assert_same("fused", &fused, &composed, 1e-5);
-    assert_same("kernels", &kernels, &composed, 1e-5);
+    // Gradients are sums over up to 40 columns, whose terms may cancel.
+    assert_same("fused", &fused, &composed, 1e-4);
+    assert_same("kernels", &kernels, &composed, 1e-4);
 }
 
 fn check_cells(live: usize, ended: usize, hidden: usize, seed: u64) {
