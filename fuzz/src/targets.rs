@@ -16,7 +16,8 @@ use cutline::data::{self, DataSource, Dataset, Format, PrepareSettings};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::diagnosis::TrainingMonitor;
 use cutline::evaluation::{
-    CaptionsFile, Comparison, CorpusScores, ExportFormat, RawCaption, SavedEvaluation, most_changed,
+    CaptionRole, CaptionsFile, Comparison, CorpusScores, ExportFormat, RawCaption, SavedEvaluation,
+    most_changed,
 };
 use cutline::fetch::{self, ArchiveKind, FetchObserver};
 use cutline::files::ConfinedPath;
@@ -130,7 +131,7 @@ fn sample(path: &str) -> Vec<u8> {
 
 /// A file of captions by image, as `score` takes them, scored by the PTB tokenizer against itself.
 pub fn coco(data: &[u8]) -> bool {
-    let Some(file) = valid(CaptionsFile::parse(data)) else {
+    let Some(file) = valid(CaptionsFile::parse(data, CaptionRole::Hypothesis)) else {
         return false;
     };
     let captions: Vec<RawCaption<'_>> = file

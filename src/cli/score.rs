@@ -17,7 +17,9 @@ use super::table::Table;
 use super::terminal::{Paint, display_path};
 use super::{Context, json, output};
 use crate::data::captions_by_name;
-use crate::evaluation::{CaptionsFile, CaptionsFileError, CocoResult, CorpusScores, RawCaption, with_ids_of};
+use crate::evaluation::{
+    CaptionRole, CaptionsFile, CaptionsFileError, CocoResult, CorpusScores, RawCaption, with_ids_of,
+};
 use crate::metrics::{Interval, Metric, Scores};
 use crate::text::{Cleaning, Tokenizer, counted};
 
@@ -82,9 +84,9 @@ impl Score {
         if is_input(&self.references) && is_input(&self.hypotheses) {
             bail!("standard input holds either the references or the hypotheses; give a file for the other");
         }
-        let CaptionsFile(mut references) = read(&self.references)
+        let CaptionsFile(mut references) = read(&self.references, CaptionRole::Reference)
             .hint(r#"references look like {"image-1": ["a dog runs", "a brown dog"]}"#)?;
-        let hypotheses = read(&self.hypotheses)
+        let hypotheses = read(&self.hypotheses, CaptionRole::Hypothesis)
             .and_then(|file| {
                 file.into_hypotheses()
                     .with_context(|| not_captions(&self.hypotheses))
@@ -253,24 +255,24 @@ fn interval_cell(intervals: &Scores<Interval>, metric: Metric) -> String {
 }
 
 /// The captions of a file, of standard input, or of the texts in a directory.
-fn read(path: &Path) -> anyhow::Result<CaptionsFile> {
+fn read(path: &Path, role: CaptionRole) -> anyhow::Result<CaptionsFile> {
     if path.is_dir() {
-        return of_any_format(path).with_context(|| not_captions(path));
+        return of_any_format(path, role).with_context(|| not_captions(path));
     }
     let bytes = bytes(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
-    let parsed = CaptionsFile::parse(&bytes);
+    let parsed = CaptionsFile::parse(&bytes, role);
     let is_json = bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[");
     match &parsed {
         Err(CaptionsFileError::Json(_)) if !is_json => {
-            of_any_format(path).or_else(|_| parsed.with_context(|| not_captions(path)))
+            of_any_format(path, role).or_else(|_| parsed.with_context(|| not_captions(path)))
         }
         _ => parsed.with_context(|| not_captions(path)),
     }
 }
 
 /// The captions of a source that `prepare` reads. An empty text is an empty caption.
-fn of_any_format(path: &Path) -> anyhow::Result<CaptionsFile> {
-    let mut captions = captions_by_name(path)?;
+fn of_any_format(path: &Path, role: CaptionRole) -> anyhow::Result<CaptionsFile> {
+    let mut captions = captions_by_name(path, role.names())?;
     anyhow::ensure!(
         !captions.is_empty(),
         "{}: no texts in this directory or below",

@@ -76,8 +76,12 @@ impl RawDataset {
 ///
 /// # Errors
 /// If the format is not recognized, or the file has no valid line.
-pub fn captions_by_name(path: &Path) -> Result<BTreeMap<String, Vec<String>>, DatasetError> {
+pub fn captions_by_name(
+    path: &Path,
+    preferred: &'static [&'static str],
+) -> Result<BTreeMap<String, Vec<String>>, DatasetError> {
     let mut index = CaptionIndex::default();
+    index.columns.preferred_captions = preferred;
     match path.is_dir() {
         true => sidecars::read_texts(path, &mut index)?,
         false => Reader::of_file(path, &index.files)?.read(path, &mut index)?,

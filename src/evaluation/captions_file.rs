@@ -37,6 +37,34 @@ const IMAGE_KEYS: [&str; 6] = ["image_id", "img_id", "image", "file_name", "file
 /// Keys of its caption or captions.
 const CAPTION_KEYS: [&str; 6] = ["caption", "captions", "text", "raw", "prediction", "hypothesis"];
 
+/// Which captions are wanted of a file that may hold both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptionRole {
+    /// Those of a model.
+    Hypothesis,
+    /// Those of people.
+    Reference,
+}
+
+impl CaptionRole {
+    /// The keys and columns that hold these captions only; they go before those that may hold either.
+    #[rustfmt::skip] // A role is a line or two.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Hypothesis => &[
+                "hypothesis", "hypotheses", "prediction", "predictions", "predicted", "pred", "generated_caption",
+                "generated", "candidate", "model_output",
+            ],
+            Self::Reference => &["references", "reference", "ground_truth", "gt_caption", "gt", "gts", "target", "actual"],
+        }
+    }
+
+    /// The names, then `others`.
+    fn before<'n>(self, others: &'n [&'n str]) -> Vec<&'n str> {
+        [self.names(), others].concat()
+    }
+}
+
 /// Why a file holds no captions by id.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
@@ -66,7 +94,7 @@ impl CaptionsFile {
     ///
     /// # Errors
     /// If the text is not JSON or has another form.
-    pub fn parse(bytes: &[u8]) -> Result<Self, CaptionsFileError> {
+    pub fn parse(bytes: &[u8], role: CaptionRole) -> Result<Self, CaptionsFileError> {
         let (text, ..) = UTF_8.decode(bytes);
         if let Some(captions) = tab_separated(&text) {
             return Ok(Self(captions));
@@ -76,8 +104,12 @@ impl CaptionsFile {
             let text = without_words.and_then(|bytes| String::from_utf8(bytes).ok());
             text.map_or(Err(error), |text| parse(&text))
         });
+        let reader = JsonReader {
+            wrappers: role.before(&WRAPPERS),
+            captions: role.before(&CAPTION_KEYS),
+        };
         let mut captions = BTreeMap::new();
-        collect(parsed?, &mut captions)?;
+        reader.collect(parsed?, &mut captions)?;
         Ok(Self(captions))
     }
 
@@ -132,7 +164,21 @@ pub fn with_ids_of<V, W>(
 /// The captions of lines `name<TAB>caption`, as `cutline caption` prints them; `None` for any other text.
 fn tab_separated(text: &str) -> Option<CaptionsById> {
     let mut captions = CaptionsById::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    let rows = || text.lines().filter(|line| !line.trim().is_empty());
+    // A table with other columns.
+    if rows().all(|line| line.matches('\t').count() > 1) {
+        return None;
+    }
+    let is_header = |line: &str| {
+        let names = line.trim_start_matches('\u{feff}').split_once('\t');
+        names.is_some_and(|(image, caption)| {
+            let has =
+                |keys: &[&str], name: &str| keys.iter().any(|key| name.trim().eq_ignore_ascii_case(key));
+            has(&IMAGE_KEYS, image) && has(&CAPTION_KEYS, caption)
+        })
+    };
+    let header = usize::from(rows().next().is_some_and(is_header));
+    for line in rows().skip(header) {
         let (name, caption) = line.split_once('\t')?;
         let numbered = name.rsplit_once('#');
         let id = numbered
@@ -165,49 +211,93 @@ fn parse(text: &str) -> Result<Value, serde_json::Error> {
         })
 }
 
-/// Adds the captions of a file, or of a part of it.
-fn collect(value: Value, captions: &mut CaptionsById) -> Result<(), CaptionsFileError> {
-    let mut object = match value {
-        Value::Array(entries) => return collect_entries(&entries, captions),
-        Value::Object(object) => object,
-        _ => return Err(CaptionsFileError::Shape),
-    };
-    let wrapper = WRAPPERS
-        .into_iter()
-        .find(|key| object.get(*key).is_some_and(is_nested));
-    if let Some(inner) = wrapper.and_then(|key| object.remove(key)) {
-        return collect(inner, captions);
-    }
-    let is_split = |(name, value): (&String, &Value)| match value {
-        Value::Object(_) => is_nested(value),
-        _ => name.parse::<Split>().is_ok() && is_nested(value),
-    };
-    if !object.is_empty() && object.iter().all(is_split) {
-        return object.into_iter().try_for_each(|(_, inner)| {
-            let mut part = CaptionsById::new();
-            collect(inner, &mut part)?;
-            part.into_iter()
-                .try_for_each(|(id, texts)| insert(captions, id, texts))
-        });
-    }
-    object
-        .into_iter()
-        .try_for_each(|(id, value)| match texts(&value) {
-            Some(texts) => insert(captions, plain_id(&id).to_owned(), texts),
-            None => Err(CaptionsFileError::Captions { id }),
-        })
+/// Reads captions from JSON, by these keys.
+struct JsonReader<'n> {
+    /// Keys of captions in a file that holds something else too.
+    wrappers: Vec<&'n str>,
+    /// Keys of an entry's caption or captions.
+    captions: Vec<&'n str>,
 }
 
-/// Whether these are captions of several images: a map, but no entry, or a list of entries.
-fn is_nested(value: &Value) -> bool {
-    match value {
-        Value::Object(object) => first_of(object, &CAPTION_KEYS).and_then(texts).is_none(),
-        Value::Array(entries) => entries.iter().all(|entry| {
-            entry
-                .as_object()
-                .is_some_and(|entry| first_of(entry, &IMAGE_KEYS).is_some())
-        }),
-        _ => false,
+impl JsonReader<'_> {
+    /// Adds the captions of a file, or of a part of it.
+    fn collect(&self, value: Value, captions: &mut CaptionsById) -> Result<(), CaptionsFileError> {
+        let mut object = match value {
+            Value::Array(entries) => return self.collect_entries(&entries, captions),
+            Value::Object(object) => object,
+            _ => return Err(CaptionsFileError::Shape),
+        };
+        let wrapper = self
+            .wrappers
+            .iter()
+            .copied()
+            .find(|key| object.get(*key).is_some_and(|value| self.is_nested(value)));
+        if let Some(inner) = wrapper.and_then(|key| object.remove(key)) {
+            return self.collect(inner, captions);
+        }
+        let is_split = |(name, value): (&String, &Value)| match value {
+            Value::Object(_) => self.is_nested(value),
+            _ => name.parse::<Split>().is_ok() && self.is_nested(value),
+        };
+        if !object.is_empty() && object.iter().all(is_split) {
+            return object.into_iter().try_for_each(|(_, inner)| {
+                let mut part = CaptionsById::new();
+                self.collect(inner, &mut part)?;
+                part.into_iter()
+                    .try_for_each(|(id, texts)| insert(captions, id, texts))
+            });
+        }
+        object
+            .into_iter()
+            .try_for_each(|(id, value)| match self.texts(&value) {
+                Some(texts) => insert(captions, plain_id(&id).to_owned(), texts),
+                None => Err(CaptionsFileError::Captions { id }),
+            })
+    }
+
+    /// Whether these are captions of several images: a map, but no entry, or a list of entries.
+    fn is_nested(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(object) => first_of(object, &self.captions)
+                .and_then(|value| self.texts(value))
+                .is_none(),
+            Value::Array(entries) => entries.iter().all(|entry| {
+                entry
+                    .as_object()
+                    .is_some_and(|entry| first_of(entry, &IMAGE_KEYS).is_some())
+            }),
+            _ => false,
+        }
+    }
+
+    fn collect_entries(
+        &self,
+        entries: &[Value],
+        captions: &mut CaptionsById,
+    ) -> Result<(), CaptionsFileError> {
+        for (number, entry) in (1..).zip(entries) {
+            let missing = |key| move || CaptionsFileError::Entry { number, key };
+            let entry = entry.as_object().ok_or_else(missing("image_id"))?;
+            let id = first_of(entry, &IMAGE_KEYS)
+                .and_then(id_text)
+                .ok_or_else(missing("image_id"))?;
+            let texts = first_of(entry, &self.captions)
+                .and_then(|value| self.texts(value))
+                .ok_or_else(missing("caption"))?;
+            captions.entry(id).or_default().extend(texts);
+        }
+        Ok(())
+    }
+
+    /// The captions of an image: a text, a list, or an entry that holds these.
+    fn texts(&self, value: &Value) -> Option<Vec<String>> {
+        match value {
+            Value::Array(captions) => captions.iter().map(caption_in_list).collect(),
+            Value::Object(entry) => first_of(entry, &self.captions)
+                .filter(|value| !value.is_object())
+                .and_then(|value| self.texts(value)),
+            caption => caption_text(caption).map(|caption| vec![caption]),
+        }
     }
 }
 
@@ -221,34 +311,8 @@ fn insert(captions: &mut CaptionsById, id: String, texts: Vec<String>) -> Result
     }
 }
 
-fn collect_entries(entries: &[Value], captions: &mut CaptionsById) -> Result<(), CaptionsFileError> {
-    for (number, entry) in (1..).zip(entries) {
-        let missing = |key| move || CaptionsFileError::Entry { number, key };
-        let entry = entry.as_object().ok_or_else(missing("image_id"))?;
-        let id = first_of(entry, &IMAGE_KEYS)
-            .and_then(id_text)
-            .ok_or_else(missing("image_id"))?;
-        let texts = first_of(entry, &CAPTION_KEYS)
-            .and_then(texts)
-            .ok_or_else(missing("caption"))?;
-        captions.entry(id).or_default().extend(texts);
-    }
-    Ok(())
-}
-
 fn first_of<'v>(object: &'v Map<String, Value>, keys: &[&str]) -> Option<&'v Value> {
     keys.iter().find_map(|key| object.get(*key))
-}
-
-/// The captions of an image: a text, a list, or an entry that holds these.
-fn texts(value: &Value) -> Option<Vec<String>> {
-    match value {
-        Value::Array(captions) => captions.iter().map(caption_in_list).collect(),
-        Value::Object(entry) => first_of(entry, &CAPTION_KEYS)
-            .filter(|value| !value.is_object())
-            .and_then(texts),
-        caption => caption_text(caption).map(|caption| vec![caption]),
-    }
 }
 
 /// pycocoevalcap's tokenizer takes lists of `{"caption": "a dog runs"}` too.
@@ -376,7 +440,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> BTreeMap<String, Vec<String>> {
-        CaptionsFile::parse(text.as_bytes()).unwrap().0
+        CaptionsFile::parse(text.as_bytes(), CaptionRole::Hypothesis)
+            .unwrap()
+            .0
     }
 
     #[test]
@@ -406,7 +472,35 @@ mod tests {
             .encode_utf16()
             .flat_map(u16::to_le_bytes)
             .collect();
-        assert_eq!(CaptionsFile::parse(&utf_16).unwrap().0, one);
+        assert_eq!(
+            CaptionsFile::parse(&utf_16, CaptionRole::Hypothesis).unwrap().0,
+            one
+        );
+    }
+
+    #[test]
+    fn role_chooses_among_captions_of_both_kinds() {
+        for text in [
+            r#"[{"image": "7", "caption": "a cow", "prediction": "a dog", "reference": "a cat"}]"#,
+            r#"{"7": {"hypothesis": "a dog", "references": ["a cat"]}}"#,
+            r#"{"predictions": {"7": "a dog"}, "references": {"7": ["a cat"]}}"#,
+        ] {
+            for (role, expected) in [
+                (CaptionRole::Hypothesis, "a dog"),
+                (CaptionRole::Reference, "a cat"),
+            ] {
+                let file = CaptionsFile::parse(text.as_bytes(), role).unwrap();
+                assert_eq!(file.0["7"], [expected], "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn header_of_tab_separated_lines_is_no_caption() {
+        let with_header = "image\tcaption\n7\ta dog\n";
+        assert_eq!(parsed(with_header), parsed("7\ta dog\n"));
+        let with_scores = "a.jpg\ta dog\t-3.2\nb.jpg\ta cat\t-1.5\n";
+        assert_eq!(tab_separated(with_scores), None, "a table");
     }
 
     #[test]
@@ -430,7 +524,7 @@ mod tests {
         ]
         .into();
         assert_eq!(parsed("1.0#0\ta dog\r\n1#1\ta cat\n\nb.jpg\tx\ty"), expected);
-        assert!(CaptionsFile::parse(b"a dog\nb\tcat").is_err());
+        assert!(CaptionsFile::parse(b"a dog\nb\tcat", CaptionRole::Hypothesis).is_err());
     }
 
     #[test]
@@ -495,10 +589,12 @@ mod tests {
             ("{", "not JSON"),
             ("", "not JSON"),
         ] {
-            let error = CaptionsFile::parse(text.as_bytes()).unwrap_err().to_string();
+            let error = CaptionsFile::parse(text.as_bytes(), CaptionRole::Hypothesis)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(fault), "{text}: {error}");
         }
-        let two = CaptionsFile::parse(br#"{"a": ["x", "y"]}"#)
+        let two = CaptionsFile::parse(br#"{"a": ["x", "y"]}"#, CaptionRole::Hypothesis)
             .unwrap()
             .into_hypotheses();
         assert!(two.unwrap_err().to_string().contains("`a` has 2 captions"));
@@ -523,7 +619,7 @@ mod tests {
     proptest! {
         #[test]
         fn parse_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = CaptionsFile::parse(&bytes);
+            let _ = CaptionsFile::parse(&bytes, CaptionRole::Reference);
         }
     }
 }

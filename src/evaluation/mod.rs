@@ -23,7 +23,7 @@ use crate::text::Vocabulary;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-pub use captions_file::{CaptionsFile, CaptionsFileError, CocoResult, with_ids_of};
+pub use captions_file::{CaptionRole, CaptionsFile, CaptionsFileError, CocoResult, with_ids_of};
 pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use pairing::{Mismatch, NamedReport, Unpaired};

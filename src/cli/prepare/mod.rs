@@ -447,6 +447,7 @@ impl Prepare {
                 image: self.files.image_column.clone(),
                 caption: self.files.caption_column.clone(),
                 split: self.files.split_column.clone(),
+                ..ColumnNames::default()
             },
         }
     }

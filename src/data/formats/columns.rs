@@ -107,6 +107,17 @@ pub struct ColumnNames {
     pub caption: Option<String>,
     /// The column with the split.
     pub split: Option<String>,
+    /// Names of a column with captions that go before the usual ones.
+    pub preferred_captions: &'static [&'static str],
+}
+
+impl ColumnNames {
+    /// Whether the user gives any column.
+    pub(super) fn are_given(&self) -> bool {
+        [&self.image, &self.caption, &self.split]
+            .into_iter()
+            .any(Option::is_some)
+    }
 }
 
 /// The positions of the columns.
@@ -148,7 +159,12 @@ impl Columns {
                 .filter(|&column| is(&names[column]))
                 .collect()
         };
-        let captions = match (find(&given.caption, CAPTION), &given.caption) {
+        let preferred = given
+            .preferred_captions
+            .iter()
+            .find_map(|preferred| names.iter().position(|name| *name == normalized(preferred)));
+        let captions = match (preferred.or(find(&given.caption, CAPTION)), &given.caption) {
+            (Some(caption), _) if preferred.is_some() => vec![caption],
             (Some(caption), Some(_)) => vec![caption],
             (Some(caption), None) if CAPTION[..2].contains(&names[caption].as_str()) => {
                 all(&|name| CAPTION[..2].contains(&name) || is_numbered(name))
@@ -221,7 +237,11 @@ impl Columns {
         let most = |column: usize, is: &dyn Fn(&str) -> bool| {
             2 * rows.iter().filter(|row| is(&row[column])).count() > rows.len()
         };
-        let image = (0..count).find(|&column| most(column, is_image))?;
+        // The number of a row may be the name of an image too, without its extension.
+        let is_whole_name = |cell: &str| is_image(cell) && Path::new(cell.trim()).extension().is_some();
+        let image = (0..count)
+            .find(|&column| most(column, &is_whole_name))
+            .or_else(|| (0..count).find(|&column| most(column, is_image)))?;
         let is_split = |&column: &usize| {
             column != image && rows.iter().all(|row| row[column].trim().parse::<Split>().is_ok())
         };
@@ -558,6 +578,7 @@ mod tests {
             image: Some("where".into()),
             caption: Some("What".into()),
             split: None,
+            ..ColumnNames::default()
         };
         let missing = Columns::missing(&["were", "what"], &given).unwrap().to_string();
         assert_eq!(
@@ -611,5 +632,29 @@ mod tests {
         ] {
             assert_eq!(file_name_in(text), name);
         }
+    }
+
+    #[test]
+    fn preferred_captions_go_before_the_usual_ones() {
+        let preferring = ColumnNames {
+            preferred_captions: &["generated_caption", "prediction"],
+            ..ColumnNames::default()
+        };
+        let captions = |names: &[&str]| Columns::named(names, &preferring).map(|columns| columns.captions);
+        assert_eq!(captions(&["image", "caption", "prediction"]), Some(vec![2]));
+        assert_eq!(
+            captions(&["image", "Generated Caption", "reference"]),
+            Some(vec![1])
+        );
+        assert_eq!(captions(&["image", "caption"]), Some(vec![1]));
+    }
+
+    #[test]
+    fn names_with_extensions_go_before_numbers_that_are_names_too() {
+        let rows = [["0", "3.jpg", "a dog runs"], ["1", "2.jpg", "a cat sits"]];
+        let rows: Vec<Vec<String>> = rows.map(|row| row.map(str::to_owned).to_vec()).into();
+        let numbered = |cell: &str| cell.trim_end_matches(".jpg").parse::<u8>().is_ok();
+        let columns = Columns::by_content(&rows, &numbered).unwrap();
+        assert_eq!((columns.image, columns.captions), (1, vec![2]));
     }
 }

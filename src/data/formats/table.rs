@@ -290,7 +290,7 @@ impl Dialect {
     ) -> Option<(Columns, Option<Vec<String>>)> {
         let is_separate = self.separates(rows);
         let rows: Vec<Vec<String>> = rows.iter().map(|row| self.split(row)).collect();
-        if *given != ColumnNames::default() {
+        if given.are_given() {
             return Some((Columns::numbered(given, rows.first()?.len())?, None));
         }
         let is_image = |cell: &str| {
