@@ -277,7 +277,7 @@ impl Checkpoint {
     /// The model with its weights.
     ///
     /// # Errors
-    /// Names the tensor that is missing or has another shape.
+    /// Names the tensor that is missing, has another shape, or holds numbers that are not finite.
     pub fn model<D: Backend>(&self, device: &D) -> Result<Model<D>, CheckpointError> {
         // A damaged or hostile header may ask for more memory than there is: check it before anything is allocated.
         let parameters = self.model.min_parameters();
@@ -294,7 +294,33 @@ impl Checkpoint {
         let mut model =
             Model::new(device, self.model.clone(), &mut weights).map_err(|error| self.device_error(error))?;
         self.restore(&mut model)?;
+        self.check_finite(&model)?;
         Ok(model)
+    }
+
+    /// With a NaN, every caption would be empty.
+    fn check_finite<D: Backend>(&self, model: &Model<D>) -> Result<(), CheckpointError> {
+        let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        let failed = |tensor: &str| CheckpointError::Tensor {
+            path: self.path.clone(),
+            tensor: tensor.into(),
+            why: "holds numbers that are not finite".into(),
+        };
+        if let Some(FeatureNormalization { mean, scale }) = model.normalization() {
+            for (name, values) in [(FEATURE_MEAN, mean), (FEATURE_SCALE, scale)] {
+                if !is_finite(values) {
+                    return Err(failed(name));
+                }
+            }
+        }
+        let parameters = model.parameters();
+        match parameters
+            .iter()
+            .find(|parameter| !is_finite(&parameter.value.as_vec()))
+        {
+            Some(parameter) => Err(failed(&parameter.name)),
+            None => Ok(()),
+        }
     }
 
     /// Loads the weights into `model`.

@@ -133,8 +133,11 @@ impl Confirmation {
         self.stated.captions == self.computed.captions
     }
 
-    /// Whether the captions and every digit of the scores agree.
+    /// Whether the dataset, the captions and every digit of the scores agree.
     pub fn is_confirmed(&self) -> bool {
-        self.captions_agree() && self.scores().iter().all(ConfirmedScore::agrees)
+        self.stated.data_hash == self.computed.data_hash
+            && self.stated.images == self.computed.images
+            && self.captions_agree()
+            && self.scores().iter().all(ConfirmedScore::agrees)
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a packed file, which may be anyone's.
 
 use super::info::MAX_STATED;
-use super::{CNN, DOCUMENT_FREQUENCIES, PackError, PackInfo, VERSION, VOCABULARY};
+use super::{CNN, DOCUMENT_FREQUENCIES, PackError, PackInfo, VERSION, VOCABULARY, card};
 use crate::model::{Checkpoint, EncoderSpec, Model, ModelSpec};
 use crate::nn::Backend;
 use crate::search::{DocumentFrequencies, Search, SearchSettings};
@@ -92,6 +92,13 @@ impl PackedFile {
     /// All tensors.
     pub fn tensors(&self) -> &WeightFile {
         self.checkpoint.tensors()
+    }
+
+    /// Whether the model card is the one that [`Packing`](super::Packing) writes for the description; `None` for a file of
+    /// another version of Cutline.
+    pub fn has_own_card(&self) -> Option<bool> {
+        let is_this_version = self.info.packed_by == env!("CARGO_PKG_VERSION");
+        is_this_version.then(|| self.info.card == card::text(&self.info, self.spec()))
     }
 
     /// The model with its weights.

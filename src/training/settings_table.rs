@@ -69,6 +69,8 @@ use Values::{Any, AtLeast, BelowOne, Between, Finite, NonNegative, OneOf, Positi
 
 /// Sizes up to a number that no machine of today has memory for.
 const SIZE: Values = Between(1, 65_536);
+/// The memory of a search grows with the product of both of its sizes.
+const SEARCH_SIZE: Values = Between(1, 1_024);
 
 const MONITORS: [&str; METRICS.len() + 1] = Metric::keys("loss");
 
@@ -125,12 +127,12 @@ pub const SETTINGS: &[Setting] = &[
     row("training.checkpoint_minutes", NonNegative, "Minutes between saves of latest; 0: only at the end of an epoch").mutable(),
     row("training.cpu_partitions", Between(1, 1024), "Parts that CPU work is divided into; at most this many threads are busy, and results depend on it in the last digits"),
     row("search.strategy", OneOf(&["beam", "sample"]), "Beam search, or sampling").in_form(Search, "strategy"),
-    row("search.beam_size", SIZE, "Hypotheses that beam search keeps at each step; 1 is greedy search").mutable().in_form(Search, "beam size"),
+    row("search.beam_size", SEARCH_SIZE, "Hypotheses that beam search keeps at each step; 1 is greedy search").mutable().in_form(Search, "beam size"),
     row("search.length_penalty", Finite, "Beam search divides log-probabilities by the length to this power; 0 favors short captions").mutable().in_form(Search, "length penalty"),
     row("search.mbr_weight", ZeroToOne, "Rerank the beam by minimum Bayes risk: weight of the expected CIDEr-D against the other hypotheses").mutable().in_form(Search, "mbr weight"),
     row("search.mbr_temperature", Positive, "MBR: softmax temperature over the other hypotheses; below 1, likely ones count for more").mutable().in_form(Search, "mbr temperature"),
     row("search.min_length", Any, "Minimum caption length in words"),
-    row("search.max_length", SIZE, "Maximum caption length in words; auto: the 99th percentile of the dataset's captions, 20 to 256").mutable().in_form(Search, "max length"),
+    row("search.max_length", SEARCH_SIZE, "Maximum caption length in words; auto: the 99th percentile of the dataset's captions, 20 to 256").mutable().in_form(Search, "max length"),
     row("search.no_repeat_ngram", Any, "Never repeat an n-gram of this size within a caption; 0 allows all").mutable().in_form(Search, "no repeat ngram"),
     row("search.temperature", Positive, "Sampling: softmax temperature; below 1 favors likely words").in_form(Search, "temperature"),
     row("search.top_k", Any, "Sampling: draw from this many most likely words only; 0: from all"),

@@ -296,6 +296,15 @@ impl Preprocessing {
             .all(|side| (1..=MAX_SIDE).contains(&side))
     }
 
+    /// Whether the network's inputs are finite. The preprocessing may come from a file.
+    pub(crate) fn has_possible_values(&self) -> bool {
+        /// Far from those of any network.
+        const LIMIT: f32 = 1e6;
+        let Normalization { scale, mean, std } = self.normalization;
+        let is_factor = |value: &f32| (LIMIT.recip()..=LIMIT).contains(value);
+        is_factor(&scale) && std.iter().all(is_factor) && mean.iter().all(|mean| mean.abs() <= LIMIT)
+    }
+
     /// Values of one image: `size * size * 3`.
     pub fn pixels_len(&self) -> usize {
         self.size as usize * self.size as usize * 3

@@ -71,6 +71,10 @@ impl Verify {
                 display_safe(&other.data_hash)
             ));
         }
+        let has_own_card = file.has_own_card() != Some(false);
+        if !has_own_card {
+            context.notice("warning: the model card was changed, so it may say anything");
+        }
         let wanted: Vec<&StatedScores> = stated.iter().collect();
         let computed = measured(
             file,
@@ -84,7 +88,7 @@ impl Verify {
             .zip(computed)
             .map(|(stated, computed)| Confirmation { stated, computed })
             .collect();
-        let confirmed = confirmations.iter().all(Confirmation::is_confirmed);
+        let confirmed = has_own_card && confirmations.iter().all(Confirmation::is_confirmed);
         let text = match self.json {
             true => json::pretty(&Verdict {
                 confirmed,
@@ -145,6 +149,10 @@ fn table(confirmation: &Confirmation, paint: Paint) -> String {
         computed.images,
         stated.search
     );
+    if stated.images != computed.images {
+        let line = format!("{} images are stated", stated.images);
+        let _ = writeln!(text, "{}", paint.text(Role::Warning, &line));
+    }
     for (stated, computed) in [
         (&stated.signature, &computed.signature),
         (&stated.ptb_signature, &computed.ptb_signature),

@@ -108,6 +108,10 @@ impl FeatureSpec {
         if !self.preprocessing.as_ref().is_none_or(has_possible_size) {
             return Err("no network reads images of the size in its preprocessing".to_owned());
         }
+        let has_possible_values = Preprocessing::has_possible_values;
+        if !self.preprocessing.as_ref().is_none_or(has_possible_values) {
+            return Err("no network reads values of the normalization in its preprocessing".to_owned());
+        }
         let numbers = self.regions.checked_mul(self.channels);
         let is_countable = !self.variable_regions || self.regions <= MAX_VARIABLE_REGIONS;
         match numbers {
