@@ -74,9 +74,10 @@ struct ManifestFile {
     format_version: u32,
     name: String,
     hash: String,
-    /// The absolute path of the dataset when it was prepared, by which images are found that moved with it.
-    #[serde(default)]
-    home: PathBuf,
+    /// The absolute path of the dataset when it was prepared, by which images beside it are found that moved with it; none
+    /// if all images are below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    home: Option<PathBuf>,
     words: usize,
     images: BTreeMap<Split, usize>,
     source: SourceRecord,
@@ -128,10 +129,12 @@ impl Dataset {
         })
         .map_err(DatasetError::writing(&file))?;
         self.vocabulary.write(directory.join(VOCABULARY))?;
+        let is_beside = |image: &Image| !image.path.starts_with(&home);
+        let home = self.images.iter().any(is_beside).then_some(home.clone());
         self.save_manifest(&directory.join(MANIFEST), home)
     }
 
-    fn save_manifest(&self, file: &ConfinedPath, home: PathBuf) -> Result<(), DatasetError> {
+    fn save_manifest(&self, file: &ConfinedPath, home: Option<PathBuf>) -> Result<(), DatasetError> {
         let DatasetManifest {
             name,
             source,
@@ -168,7 +171,7 @@ impl Dataset {
             settings,
             ..
         } = load_manifest(&directory)?;
-        let images = load_images(&directory, &home)?;
+        let images = load_images(&directory, home.as_deref())?;
         let vocabulary = Vocabulary::read(directory.join(VOCABULARY))?;
         let loaded = Self::new(
             images,
@@ -227,7 +230,7 @@ fn load_manifest(directory: &ConfinedPath) -> Result<ManifestFile, DatasetError>
 }
 
 /// The images, those of a dataset that moved together with its images at their new places.
-fn load_images(directory: &ConfinedPath, former_home: &Path) -> Result<Vec<Image>, DatasetError> {
+fn load_images(directory: &ConfinedPath, former_home: Option<&Path>) -> Result<Vec<Image>, DatasetError> {
     let home = directory
         .canonicalize()
         .map_err(DatasetError::reading(directory))?;
@@ -247,11 +250,14 @@ fn load_images(directory: &ConfinedPath, former_home: &Path) -> Result<Vec<Image
         })
         .collect::<Result<Vec<_>, DatasetError>>();
     let mut images = images?;
+    let Some(former_home) = former_home.filter(|former| *former != home) else {
+        return Ok(images);
+    };
     let has_moved = |image: &Image| {
         let moved = moved(&image.path, former_home, &home);
         moved.is_some_and(|moved| !image.path.exists() && moved.exists())
     };
-    if home != former_home && images.first().is_some_and(has_moved) {
+    if images.first().is_some_and(has_moved) {
         for image in &mut images {
             image.path = moved(&image.path, former_home, &home).unwrap_or_default();
         }

@@ -252,7 +252,16 @@ impl DataSource {
                 .collect();
             lists.retain(|list| !captions.contains(&list.file) && !is_text(list));
             let is_beside_tokens = |list: &SplitList| format == Format::Flickr8k && list.is_for_one_split();
-            lists.retain(|list| is_beside_tokens(list) || list.is_of(index));
+            let (lists, others): (Vec<_>, Vec<_>) = lists
+                .into_iter()
+                .partition(|list| is_beside_tokens(list) || list.is_of(index));
+            let is_wanted = lists.is_empty() && !index.has_splits();
+            for list in others.iter().filter(|_| is_wanted) {
+                index.note(format!(
+                    "{} is not read: none of its names is that of an image with captions",
+                    list.file.display()
+                ));
+            }
             lists
         };
         if self.splits.is_empty() && index.has_splits() {

@@ -202,6 +202,11 @@ impl ListedNames {
 
     /// The key of the image with a name, which may have another extension, letter case or directory.
     fn key(&self, index: &CaptionIndex, name: &str) -> Option<String> {
+        // The names of a token file: `a.jpg#0`.
+        let name = match name.rsplit_once('#') {
+            Some((name, number)) if number.parse::<u32>().is_ok() => name,
+            _ => name,
+        };
         let key = index.key_of(name);
         match index.has_image(&key) {
             true => Some(key.into_owned()),
@@ -255,6 +260,7 @@ mod tests {
             ("\"img_1.png\"", "img_1.png"),
             ("8", "000000000008.jpg"),
             ("x.jpg", "b/x.jpg"),
+            ("img_0.png#4", "img_0.png"),
         ] {
             let named = names.named_on(&index, line);
             assert_eq!(
