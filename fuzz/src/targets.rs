@@ -594,6 +594,21 @@ pub fn checkpoint(data: &[u8]) -> bool {
     })
 }
 
+fn small_model(encoder: EncoderSpec, kind: DecoderKind, vocabulary: usize) -> Model<Cpu> {
+    let spec = ModelSpec {
+        encoder,
+        decoder: DecoderSettings {
+            kind,
+            hidden_size: 3,
+            embedding_size: 2,
+            attention_size: 2,
+            ..DecoderSettings::default()
+        },
+        vocabulary,
+    };
+    Model::new(&Cpu::default(), spec, &mut random_stream(1, "weights", 0)).unwrap()
+}
+
 fn checkpoint_seeds() -> Vec<Vec<u8>> {
     let features = |regions| FeatureSpec {
         regions,
@@ -626,18 +641,7 @@ fn checkpoint_seeds() -> Vec<Vec<u8>> {
     let directory = tempfile::tempdir().unwrap();
     let mut seeds = Vec::new();
     for (encoder, kind) in encoders.into_iter().zip(DecoderKind::ALL) {
-        let spec = ModelSpec {
-            encoder,
-            decoder: DecoderSettings {
-                kind,
-                hidden_size: 3,
-                embedding_size: 2,
-                attention_size: 2,
-                ..DecoderSettings::default()
-            },
-            vocabulary: 6,
-        };
-        let model = Model::new(&Cpu::default(), spec, &mut random_stream(1, "weights", 0)).unwrap();
+        let model = small_model(encoder, kind, 6);
         let state = serde_json::to_value(TrainState::default()).unwrap();
         let path = directory.path().join("seed.safetensors");
         model::save(&path, &model, Vec::new(), state).unwrap();
@@ -995,18 +999,7 @@ fn packed_seeds() -> Vec<Vec<u8>> {
         DocumentFrequencies::from_images(images.iter().map(Vec::as_slice))
             .write(run.ngrams())
             .unwrap();
-        let spec = ModelSpec {
-            encoder,
-            decoder: DecoderSettings {
-                kind,
-                hidden_size: 3,
-                embedding_size: 2,
-                attention_size: 2,
-                ..DecoderSettings::default()
-            },
-            vocabulary: vocabulary.len(),
-        };
-        let model = Model::new(&Cpu::default(), spec, &mut random_stream(1, "weights", 0)).unwrap();
+        let model = small_model(encoder, kind, vocabulary.len());
         model::save(run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
         let mut record = RunConfig {
             version: "1".into(),

@@ -28,7 +28,7 @@ use crate::text::counted;
 use crate::training::TrainedRun;
 pub(super) use verify::Verify;
 
-/// Terms that nobody stated.
+/// Terms that are not stated.
 const UNKNOWN: &str = "unknown";
 
 /// Pack a run into one file that captions images anywhere
