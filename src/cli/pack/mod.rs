@@ -191,9 +191,13 @@ impl Pack {
         match self.dtype {
             PackDtype::F32 => packing.state(evaluations),
             PackDtype::F16 => {
-                // The weights must be read back from a file to be those that are packed.
-                packing.write(file)?;
-                let measured = self.measure_all(file, &packing, &evaluations, context)?;
+                // The weights must be read back from a file to be those that are packed. Interrupted, it leaves no file.
+                let beside = file.parent().filter(|parent| *parent != Path::new(""));
+                let scratch = tempfile::tempdir_in(beside.unwrap_or(Path::new(".")))
+                    .with_context(|| format!("cannot write beside {}", display_path(file)))?;
+                let trial = scratch.path().join("trial.cutline");
+                packing.write(&trial)?;
+                let measured = self.measure_all(&trial, &packing, &evaluations, context)?;
                 packing.state(measured);
             }
         }
